@@ -1,0 +1,1158 @@
+/* bootstrap.c - an AWS Lambda custom runtime in one C file.
+ *
+ * SPDX-License-Identifier: MIT-0
+ *
+ * Build:   musl-gcc -static -Os -s bootstrap.c -o bootstrap      (any C11 compiler on Linux will
+ * do) Deploy:  zip function.zip bootstrap, runtime provided.al2023 Change:  the function in section
+ * 3, or write a file of your own that includes this one.
+ *
+ * Lambda starts this program once in each execution environment and then waits to be asked. The
+ * program is the client; the Runtime API is an HTTP/1.1 server at $AWS_LAMBDA_RUNTIME_API. The
+ * whole conversation, with the function below that holds each part of it:
+ *
+ *   once      POST /2018-06-01/runtime/init/error                  initialization_error   202
+ *             only if the function's own initialization failed; then the program ends
+ *   for ever  GET  /2018-06-01/runtime/invocation/next             next_invocation        200
+ *             answers when there is an event, be it in a millisecond or in hours
+ *             POST /2018-06-01/runtime/invocation/{id}/response    invocation_response    202
+ *        or   POST /2018-06-01/runtime/invocation/{id}/error       invocation_error       202
+ *
+ * Two kinds of fault, never mixed. What goes wrong in the handler is reported to Lambda, and the
+ * loop goes on. What goes wrong between this program and Lambda, and cannot be made good by asking
+ * again, ends the program with one line on standard error: Lambda then starts a fresh one. The
+ * program never guesses what a damaged message meant, and never hands a part of an event on.
+ *
+ *   1 Limits   2 Text   3 Your function   4 Connection   5 HTTP   6 Runtime API   7 Lifecycle
+ *
+ * Sources: "Using the Lambda runtime API for custom runtimes" and "Building a custom runtime for
+ * AWS Lambda" in the AWS Lambda Developer Guide; RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1). */
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE /* for madvise under -std=c11 */
+#endif
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define VERSION "1.0.0"
+
+extern char **environ; /* POSIX leaves this declaration to us */
+
+/* ==== 1 Limits ===============================================================================
+ *
+ * Every size that the outside world could choose is bounded here. All memory is static, and the
+ * kernel hands out a page of it only when it is first touched, so a generous limit costs nothing.
+ */
+enum {
+    /* All that comes before one body: status line and field lines. Lambda's are about 600 bytes
+     * and grow with the client context (3.5 KB at most). A longer head is refused. */
+    HEAD_MAX = 64 * 1024,
+
+    /* Lambda's quota is 6 MB for an event; the rest is room for emulators and for the quota to
+     * grow. A longer event is reported as Runtime.EventTooLarge. */
+    EVENT_MAX = 32 * 1024 * 1024,
+
+    /* What is received while one invocation lasts: the event with its head, then Lambda's reply to
+     * our answer, and what the framing of a chunked body needs on the way. */
+    MEMORY_MAX = EVENT_MAX + 6 * HEAD_MAX,
+
+    /* Memory that stays with us between two invocations; what lies beyond goes back to the kernel
+     * once small events follow a large one. */
+    MEMORY_KEPT = 1024 * 1024,
+
+    /* The largest page size of Linux, so that it can go back in whole pages. */
+    PAGE_MAX = 64 * 1024,
+
+    /* The request id is a UUID of 36 bytes; AWS calls it opaque. It becomes part of a path. */
+    REQUEST_ID_MAX = 256,
+
+    /* Lambda-Runtime-Invocation-Id: of unknown form, sent back as it came. */
+    INVOCATION_ID_MAX = 1024,
+
+    /* AWS_LAMBDA_RUNTIME_API: about 20 bytes in Lambda, longer where emulators add a path. */
+    ADDRESS_MAX = 1024,
+
+    /* An error's type goes into a field line, its message into a JSON document; Lambda takes 1 MiB
+     * of the latter. What is longer is cut. */
+    ERROR_TYPE_MAX = 256,
+    ERROR_MESSAGE_MAX = 64 * 1024,
+
+    /* Room for all of the above in one request head, with field names and the route. */
+    REQUEST_HEAD_MAX = 4096,
+
+    /* Up to here the kernel surely takes a request in one piece, so that a connection which the
+     * peer has closed shows itself before the peer can have seen a part of the request. */
+    ONE_SEND_MAX = 16 * 1024,
+
+    /* How often a request goes out, in all, when no reply comes: see section 6. */
+    NEXT_ATTEMPTS_MAX = 6,
+    POST_ATTEMPTS_MAX = 2,
+
+    /* The longest of the pauses between attempts, which double from 1 ms: about a second in all. */
+    PAUSE_MAX_MS = 512,
+};
+
+/* ==== 2 Text =================================================================================
+ *
+ * A text is a pointer and a length, and owns nothing: what it points to is said where it comes
+ * from. There is no NUL at its end, so nothing received can forge one. Absent is a NULL pointer;
+ * empty is a length of 0. Parsers return false and never end the program. A buffer that is full
+ * takes no more and remembers that, so the question is asked once, after the last append. */
+
+struct text {
+    const char *data;
+    size_t length;
+};
+
+#define S(literal) ((struct text){literal, sizeof(literal) - 1})
+
+static const struct text absent; /* NULL, 0 */
+
+static struct text text_of(const char *string) {
+    return (struct text){string, string ? strlen(string) : 0};
+}
+
+/* At most `most` bytes of it, not ending within a UTF-8 sequence if it can be helped. */
+static struct text first_bytes(struct text text, size_t most) {
+    if (text.length <= most)
+        return text;
+    size_t length = most;
+    while (length && most - length < 3 && ((unsigned char)text.data[length] & 0xc0) == 0x80)
+        length--;
+    return (struct text){text.data, length};
+}
+
+static bool equal(struct text a, struct text b) {
+    return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+static char lower_case(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+static bool equal_in_any_case(struct text a, struct text b) {
+    if (a.length != b.length)
+        return false;
+    for (size_t i = 0; i < a.length; i++)
+        if (lower_case(a.data[i]) != lower_case(b.data[i]))
+            return false;
+    return true;
+}
+
+/* Splits *rest at the first `separator`: what stands before it goes to *before, what stands behind
+ * it remains. Without a separator everything is before it, and nothing remains. */
+static bool cut(struct text *rest, char separator, struct text *before) {
+    const char *at = rest->length ? memchr(rest->data, separator, rest->length) : NULL;
+    *before = at ? (struct text){rest->data, (size_t)(at - rest->data)} : *rest;
+    size_t used = before->length + (at ? 1 : 0);
+    *rest = (struct text){rest->length ? rest->data + used : rest->data, rest->length - used};
+    return at != NULL;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+static struct text trim_end(struct text text) {
+    while (text.length && is_blank(text.data[text.length - 1]))
+        text.length--;
+    return text;
+}
+
+/* Without the optional white space around it: RFC 9110 §5.6.3. */
+static struct text trim(struct text text) {
+    while (text.length && is_blank(text.data[0]))
+        text = (struct text){text.data + 1, text.length - 1};
+    return trim_end(text);
+}
+
+static bool is_visible(char c) {
+    return c > ' ' && c < 0x7f;
+}
+
+/* Visible ASCII throughout, and none of the bytes in `but`. */
+static bool is_visible_text(struct text text, struct text but) {
+    for (size_t i = 0; i < text.length; i++)
+        if (!is_visible(text.data[i]) || memchr(but.data, text.data[i], but.length))
+            return false;
+    return true;
+}
+
+/* A number and nothing else: no sign, no blank, no digit too many. *number changes on success. */
+static bool parse_number(struct text digits, unsigned base, uint64_t *number) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < digits.length; i++) {
+        char c = lower_case(digits.data[i]);
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : base;
+        if (digit >= base || value > (UINT64_MAX - digit) / base)
+            return false;
+        value = value * base + digit;
+    }
+    if (digits.length == 0)
+        return false;
+    *number = value;
+    return true;
+}
+
+struct buffer {
+    char *data;
+    size_t length, capacity;
+    bool overflow;
+};
+
+static struct text text_in(const struct buffer *buffer) {
+    return (struct text){buffer->data, buffer->length};
+}
+
+static void append(struct buffer *to, struct text text) {
+    if (text.length > to->capacity - to->length) {
+        to->overflow = true;
+    } else if (text.length) {
+        memcpy(to->data + to->length, text.data, text.length);
+        to->length += text.length;
+    }
+}
+
+static void append_number(struct buffer *to, uint64_t number) {
+    char digits[20]; /* of UINT64_MAX */
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    append(to, (struct text){digits + at, sizeof digits - at});
+}
+
+/* How many bytes of the text's beginning are one well-formed UTF-8 sequence (RFC 3629 §4); 0 when
+ * it begins with none. The text is not empty. */
+static size_t utf8_sequence(struct text text) {
+    unsigned char first = (unsigned char)text.data[0];
+    if (first < 0x80)
+        return 1;
+    size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+    if (length == 0 || length > text.length)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if (((unsigned char)text.data[i] & 0xc0) != 0x80)
+            return 0;
+    unsigned char second = (unsigned char)text.data[1];
+    bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+    bool no_character = (first == 0xed && second > 0x9f) || (first == 0xf4 && second > 0x8f);
+    return overlong || no_character ? 0 : length;
+}
+
+/* A JSON string with its quotes (RFC 8259 §7), valid whatever the bytes are: what is not UTF-8
+ * becomes U+FFFD. It is also how messages show received text, since it fits on one line. */
+static void append_json_string(struct buffer *to, struct text text) {
+    static const char hex[] = "0123456789abcdef";
+    append(to, S("\""));
+    while (text.length) {
+        size_t length = utf8_sequence(text);
+        char c = text.data[0];
+        if (length == 0)
+            append(to, S("\xef\xbf\xbd"));
+        else if (c == '"' || c == '\\')
+            append(to, (struct text){(char[]){'\\', c}, 2});
+        else if ((unsigned char)c < ' ' || c == 0x7f)
+            append(to, (struct text){(char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6});
+        else
+            append(to, (struct text){text.data, length});
+        length += length == 0;
+        text = (struct text){text.data + length, text.length - length};
+    }
+    append(to, S("\""));
+}
+
+/* One line on standard error in one write, so that lines of several processes do not mix and
+ * nothing is left behind in a buffer when Lambda freezes the environment. `found` is received
+ * text, shown cut and escaped, or absent. */
+static void message(struct text operation, struct text found, struct text advice) {
+    char line[1024];
+    struct buffer to = {line, 0, sizeof line, false};
+    append(&to, S("bootstrap: "));
+    append(&to, operation);
+    if (found.data) {
+        append(&to, S(": "));
+        append_json_string(&to, first_bytes(found, 100));
+    }
+    append(&to, S(": "));
+    append(&to, advice);
+    append(&to, S("\n"));
+    while (write(STDERR_FILENO, to.data, to.length) < 0 && errno == EINTR)
+        ;
+}
+
+static _Noreturn void fatal(struct text operation, struct text found, struct text advice) {
+    message(operation, found, advice);
+    exit(1);
+}
+
+/* ==== 3 Your function ========================================================================
+ *
+ * The only part that you change. Either edit `echo` in place, or leave this file as it is and
+ * write your own:
+ *
+ *     #define HANDLER greet
+ *     #include "bootstrap.c"
+ *
+ *     static struct outcome greet(const struct invocation *invocation)
+ *     {
+ *         return success(S("\"hello\""));
+ *     }
+ *
+ * and compile that file instead. `#define INITIALIZE open_database` in front of the #include names
+ * a function that runs once, before the first event; see `nothing_to_initialize`. */
+
+/* What Lambda says of one invocation. All texts stay valid until the handler's response has been
+ * sent; then they are gone, so copy what is to outlive the invocation. A text that Lambda did not
+ * send, or sent empty, has length 0. Source: "Next invocation" of the Runtime API page. */
+struct invocation {
+    struct text event;        /* the payload, whole; usually JSON */
+    struct text content_type; /* of the event, usually application/json */
+    struct text request_id;   /* never empty */
+    uint64_t deadline_ms;     /* when the function times out: ms since 1970; 0 if not known */
+    struct text invoked_function_arn;
+    struct text trace_id;         /* for AWS X-Ray; also in the environment: _X_AMZN_TRACE_ID */
+    struct text client_context;   /* JSON, if the caller is a mobile SDK or sent one */
+    struct text cognito_identity; /* JSON, likewise */
+    struct text tenant_id;        /* for functions with tenant isolation */
+    struct text invocation_id;    /* tells two tries of one request apart */
+};
+
+/* What a handler returns; made by success() or failure(). */
+struct outcome {
+    struct text response;
+    struct text error_type, error_message;
+    bool failed;
+};
+
+/* The invocation's response: any bytes, usually JSON; Lambda takes 6,291,556 of them and fails the
+ * invocation beyond that. They are not copied, and must stay in place until the next call of the
+ * handler: the event itself, a literal or static memory will do, a local array will not. */
+struct outcome success(struct text response) {
+    return (struct outcome){.response = response};
+}
+
+/* The invocation's error, which the caller gets as {"errorMessage":…,"errorType":…}. AWS recommends
+ * a type of the form Category.Reason, such as Function.NoSuchUser. Any bytes are allowed in either;
+ * a type beyond 256 bytes and a message beyond 64 KiB is cut. As with success(), nothing is copied.
+ * The function lives on and gets the next event. Source: "Invocation error". */
+struct outcome failure(struct text error_type, struct text error_message) {
+    return (struct outcome){
+        .error_type = error_type, .error_message = error_message, .failed = true};
+}
+
+#ifdef HANDLER
+static struct outcome HANDLER(const struct invocation *);
+#else
+#define HANDLER echo
+static struct outcome echo(const struct invocation *invocation) {
+    return success(invocation->event);
+}
+#endif
+
+/* Runs once, before the first event: the place to open what all invocations share. failure() makes
+ * the runtime report an initialization error and end; the response of success() is not used. */
+#ifdef INITIALIZE
+static struct outcome INITIALIZE(void);
+#else
+#define INITIALIZE nothing_to_initialize
+static struct outcome nothing_to_initialize(void) {
+    return success(S(""));
+}
+#endif
+
+/* ==== 4 Connection ===========================================================================
+ *
+ * TCP delivers bytes, not messages: one recv may return half a line, or a head together with the
+ * body behind it. So everything goes into one stretch of memory, and the reader moves through it:
+ *
+ *     memory ........ kept ........ next ........ end ........ limit
+ *             in use        read,         received,     free
+ *                           forgotten     not yet read
+ *
+ * There is no time-out, neither here nor in the socket. Lambda freezes the whole environment
+ * between two events, for hours if need be, and a waiting `next` that is given up takes the event
+ * that answers it along. A request goes out as head and body in one gathered send; nothing of it
+ * is left for Nagle's algorithm to hold back, so TCP_NODELAY would be a system call for nothing. */
+
+struct connection {
+    int socket; /* -1: not connected */
+    struct sockaddr_in address;
+    char *memory, *kept, *next, *end, *limit;
+    char *touched; /* the highest end since memory was last given back */
+};
+
+static void use_memory(struct connection *c, char *memory, size_t size) {
+    c->socket = -1;
+    c->memory = c->kept = c->next = c->end = c->touched = memory;
+    c->limit = memory + size;
+}
+
+/* A signal may end it early, which does no harm. */
+static void pause_ms(int ms) {
+    poll(NULL, 0, ms);
+}
+
+static void hang_up(struct connection *c) {
+    if (c->socket >= 0)
+        close(c->socket);
+    c->socket = -1;
+    c->next = c->end = c->kept;
+}
+
+/* A process can be started with its standard streams closed. A socket would then get the number of
+ * one of them, and what anybody prints would end up in the conversation: so a low one is only held
+ * until a higher one has been given out. */
+static int new_socket(void) {
+    int low = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (low < 0 || low > STDERR_FILENO)
+        return low;
+    int higher = new_socket();
+    close(low);
+    return higher;
+}
+
+/* Emulators start their server and the runtime at the same time, so a refusal is tried again for
+ * about a second; a signal in the middle likewise. On false errno tells the last reason. */
+static bool dial(struct connection *c) {
+    for (int pause = 1;; pause *= 2) {
+        c->socket = new_socket();
+        if (c->socket >= 0 &&
+            connect(c->socket, (const struct sockaddr *)&c->address, sizeof c->address) == 0)
+            return true;
+        int reason = errno;
+        hang_up(c);
+        if (pause <= PAUSE_MAX_MS)
+            pause_ms(pause);
+        errno = reason;
+        if (pause > PAUSE_MAX_MS)
+            return false;
+    }
+}
+
+/* Forgets everything received. After a large event its memory stays for the next one, which may be
+ * as large; after a small one the kernel gets it back. */
+static void rewind_memory(struct connection *c) {
+    bool small = c->kept - c->memory <= MEMORY_KEPT;
+    if (small && c->touched - c->memory > MEMORY_KEPT) {
+        madvise(c->memory + MEMORY_KEPT, (size_t)(c->touched - c->memory) - MEMORY_KEPT,
+                MADV_DONTNEED);
+        c->touched = c->memory;
+    }
+    c->kept = c->next = c->end = c->memory;
+}
+
+/* Between two messages nothing can have come: what is there is the end of the connection, or bytes
+ * that belong to no message. */
+static bool is_stale(const struct connection *c) {
+    char byte;
+    ssize_t n = recv(c->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/* Returns how many bytes of head and body the kernel took: all of them, or fewer when the
+ * connection is lost. */
+static size_t transmit(const struct connection *c, struct text head, struct text body) {
+    size_t sent = 0;
+    while (sent < head.length + body.length) {
+        size_t of_head = sent < head.length ? sent : head.length, of_body = sent - of_head;
+        struct iovec rest[] = {
+            {(char *)(uintptr_t)head.data + of_head, head.length - of_head},
+            {body.length ? (char *)(uintptr_t)body.data + of_body : NULL, body.length - of_body},
+        };
+        struct msghdr gathered = {.msg_iov = rest, .msg_iovlen = 2};
+        ssize_t n = sendmsg(c->socket, &gathered, MSG_NOSIGNAL);
+        if (n > 0)
+            sent += (size_t)n;
+        else if (n == 0 || errno != EINTR)
+            break;
+    }
+    return sent;
+}
+
+/* Waits for more bytes, for as long as it takes. First moves those not yet read down to where they
+ * are kept, so that forgotten ones do not use up the memory. Returns their number; 0 at the end of
+ * the connection; -1 when it is lost. */
+static ssize_t receive(struct connection *c) {
+    if (c->next != c->kept) {
+        size_t unread = (size_t)(c->end - c->next);
+        memmove(c->kept, c->next, unread);
+        c->next = c->kept;
+        c->end = c->kept + unread;
+    }
+    ssize_t n;
+    do
+        n = recv(c->socket, c->end, (size_t)(c->limit - c->end), 0);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        c->end += n;
+    if (c->end > c->touched)
+        c->touched = c->end;
+    return n;
+}
+
+enum reading {
+    COMPLETE,
+    LOST,     /* the connection ended or failed before the message did */
+    CUT_OFF,  /* the same, in the middle of the body that we were sending */
+    REFUSED,  /* it is not what RFC 9112 allows, or its head is beyond HEAD_MAX */
+    TOO_LARGE /* its body is beyond EVENT_MAX */
+};
+
+/* One line without its end, which is CRLF, or LF alone (RFC 9112 §2.2). Longer than `most` with its
+ * end: REFUSED. The line is valid until the next byte is read, unless the caller keeps it. */
+static enum reading read_line(struct connection *c, size_t most, struct text *line) {
+    size_t searched = 0;
+    for (;;) {
+        size_t unread = (size_t)(c->end - c->next);
+        size_t within = unread < most ? unread : most;
+        char *lf = memchr(c->next + searched, '\n', within - searched);
+        if (lf) {
+            *line = (struct text){c->next, (size_t)(lf - c->next)};
+            c->next = lf + 1;
+            if (line->length && line->data[line->length - 1] == '\r')
+                line->length--;
+            return COMPLETE;
+        }
+        if (within == most)
+            return REFUSED;
+        searched = within;
+        if (receive(c) <= 0)
+            return LOST;
+    }
+}
+
+/* Keeps the next n bytes, whatever they are, behind those kept already. */
+static enum reading read_bytes(struct connection *c, size_t n) {
+    for (;;) {
+        size_t unread = (size_t)(c->end - c->next);
+        size_t here = unread < n ? unread : n;
+        if (c->kept != c->next)
+            memmove(c->kept, c->next, here);
+        c->kept += here;
+        c->next += here;
+        n -= here;
+        if (n == 0)
+            return COMPLETE;
+        if (receive(c) <= 0)
+            return LOST;
+    }
+}
+
+/* ==== 5 HTTP =================================================================================
+ *
+ * The part of HTTP/1.1 that a client of one server needs, the receiving half complete. Left out on
+ * purpose: TLS, proxies, pipelining, compression, and the Expect field, which would only cost a
+ * round trip. What RFC 9112 calls invalid is refused, since a wrong guess about where one body ends
+ * would be a wrong event.
+ *
+ * A message of the server is called a reply here: a response, in Lambda, is what a function
+ * gives. */
+
+/* The names of the fields, each spelled once. The last is not on AWS's pages: Lambda sends it since
+ * July 2026, and wants it back with the answer. */
+static const char CONTENT_LENGTH[] = "Content-Length";
+static const char TRANSFER_ENCODING[] = "Transfer-Encoding";
+static const char CONNECTION[] = "Connection";
+static const char CONTENT_TYPE[] = "Content-Type";
+static const char REQUEST_ID[] = "Lambda-Runtime-Aws-Request-Id";
+static const char DEADLINE_MS[] = "Lambda-Runtime-Deadline-Ms";
+static const char INVOKED_FUNCTION_ARN[] = "Lambda-Runtime-Invoked-Function-Arn";
+static const char TRACE_ID[] = "Lambda-Runtime-Trace-Id";
+static const char CLIENT_CONTEXT[] = "Lambda-Runtime-Client-Context";
+static const char COGNITO_IDENTITY[] = "Lambda-Runtime-Cognito-Identity";
+static const char TENANT_ID[] = "Lambda-Runtime-Aws-Tenant-Id";
+static const char INVOCATION_ID[] = "Lambda-Runtime-Invocation-Id";
+
+struct reply {
+    int status;
+    bool http_1_0;
+    bool persistent;   /* the connection can carry another request: RFC 9112 §9.3 */
+    bool to_resent;    /* Lambda may have seen the request before */
+    const char *wrong; /* what was, when the reply is REFUSED */
+    struct text content_length, transfer_encoding, connection, deadline_ms;
+    struct invocation invocation; /* the other fields, in the reply to `next` */
+    struct text body;             /* this and all fields: valid until the next `next` */
+};
+
+static enum reading refuse(struct reply *reply, const char *wrong) {
+    reply->wrong = wrong;
+    return REFUSED;
+}
+
+/* Where the value of a field goes, for the fields that matter here. */
+static struct text *known_field(struct reply *reply, struct text name) {
+    if (equal_in_any_case(name, S(CONTENT_LENGTH)))
+        return &reply->content_length;
+    if (equal_in_any_case(name, S(TRANSFER_ENCODING)))
+        return &reply->transfer_encoding;
+    if (equal_in_any_case(name, S(CONNECTION)))
+        return &reply->connection;
+    if (equal_in_any_case(name, S(CONTENT_TYPE)))
+        return &reply->invocation.content_type;
+    if (equal_in_any_case(name, S(REQUEST_ID)))
+        return &reply->invocation.request_id;
+    if (equal_in_any_case(name, S(DEADLINE_MS)))
+        return &reply->deadline_ms;
+    if (equal_in_any_case(name, S(INVOKED_FUNCTION_ARN)))
+        return &reply->invocation.invoked_function_arn;
+    if (equal_in_any_case(name, S(TRACE_ID)))
+        return &reply->invocation.trace_id;
+    if (equal_in_any_case(name, S(CLIENT_CONTEXT)))
+        return &reply->invocation.client_context;
+    if (equal_in_any_case(name, S(COGNITO_IDENTITY)))
+        return &reply->invocation.cognito_identity;
+    if (equal_in_any_case(name, S(TENANT_ID)))
+        return &reply->invocation.tenant_id;
+    if (equal_in_any_case(name, S(INVOCATION_ID)))
+        return &reply->invocation.invocation_id;
+    return NULL;
+}
+
+/* RFC 9110 §5.5: no control character but the tab; bytes above 127 pass. */
+static bool has_control_character(struct text line) {
+    for (size_t i = 0; i < line.length; i++)
+        if (((unsigned char)line.data[i] < ' ' && line.data[i] != '\t') || line.data[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* RFC 9112 §4: HTTP/1.1 200 OK, where the reason, and in practice the blank before it, may lack. */
+static enum reading parse_status_line(struct text line, struct reply *reply) {
+    struct text version, code;
+    uint64_t status;
+    if (has_control_character(line))
+        return refuse(reply, "a control character in its status line");
+    cut(&line, ' ', &version);
+    cut(&line, ' ', &code);
+    reply->http_1_0 = equal(version, S("HTTP/1.0"));
+    if (!reply->http_1_0 && !equal(version, S("HTTP/1.1")))
+        return refuse(reply, "a status line that does not begin with HTTP/1.1 or HTTP/1.0");
+    if (code.length != 3 || !parse_number(code, 10, &status) || status < 100 || status > 599)
+        return refuse(reply, "a status code that is not a number from 100 to 599");
+    reply->status = (int)status;
+    return COMPLETE;
+}
+
+/* RFC 9112 §5. A name is a token (RFC 9110 §5.6.2): with a blank before the colon it is none, nor
+ * does obsolete line folding begin with one. */
+static enum reading parse_field_line(struct text line, struct reply *reply) {
+    struct text name;
+    bool colon = cut(&line, ':', &name);
+    if (!colon || name.length == 0 || !is_visible_text(name, S("\"(),/;<=>?@[\\]{}")))
+        return refuse(reply, "a field line that does not begin with a name and a colon");
+    if (has_control_character(line))
+        return refuse(reply, "a control character in a field line");
+    struct text value = trim(line), *known = known_field(reply, name);
+    if (known == &reply->connection && known->data)
+        value = S("close"); /* a list in several lines; to close is right in any case */
+    else if (known && known->data && !equal(*known, value))
+        return refuse(reply, "a field that comes twice with different values");
+    if (known)
+        *known = value;
+    return COMPLETE;
+}
+
+/* Field lines, of a head or of a trailer section, with the empty line behind them. */
+static enum reading read_field_lines(struct connection *c, size_t most, struct reply *reply) {
+    struct text line;
+    for (;;) {
+        enum reading got = read_line(c, most, &line);
+        if (got == REFUSED)
+            return refuse(reply, "a head or trailer section of more than 64 KiB");
+        if (got != COMPLETE)
+            return got;
+        c->kept = c->next;
+        if (line.length == 0)
+            return COMPLETE;
+        most -= (size_t)(c->next - line.data);
+        got = parse_field_line(line, reply);
+        if (got != COMPLETE)
+            return got;
+    }
+}
+
+/* Status line and field lines. Interim replies (RFC 9110 §15.2) in front of them are passed over,
+ * but for 101, the end of HTTP on this connection, which nobody asked for. */
+static enum reading read_head(struct connection *c, struct reply *reply) {
+    const char *begin = c->kept;
+    do {
+        struct text line;
+        *reply = (struct reply){0};
+        enum reading got = read_line(c, HEAD_MAX - (size_t)(c->kept - begin), &line);
+        if (got == REFUSED)
+            return refuse(reply, "a head of more than 64 KiB");
+        if (got != COMPLETE)
+            return got;
+        c->kept = c->next;
+        got = parse_status_line(line, reply);
+        if (got == COMPLETE)
+            got = read_field_lines(c, HEAD_MAX - (size_t)(c->kept - begin), reply);
+        if (got != COMPLETE)
+            return got;
+        if (reply->status == 101)
+            return refuse(reply, "a switch to another protocol");
+    } while (reply->status < 200);
+    return COMPLETE;
+}
+
+static bool has_token(struct text list, struct text token) {
+    struct text element;
+    while (list.length) {
+        cut(&list, ',', &element);
+        if (equal_in_any_case(trim(element), token))
+            return true;
+    }
+    return false;
+}
+
+/* More of the body than is allowed, or, for a reply to an answer, than there is room for; the line
+ * that ends a chunk needs room too. */
+static bool is_too_large(const struct connection *c, struct text body, uint64_t more) {
+    return more > EVENT_MAX - body.length || more + HEAD_MAX > (size_t)(c->limit - c->kept);
+}
+
+static enum reading read_body_of_length(struct connection *c, uint64_t length, struct text *body) {
+    if (is_too_large(c, *body, length))
+        return TOO_LARGE;
+    if (body->length == 0)
+        *body = (struct text){c->kept = c->next, 0};
+    body->length += (size_t)length;
+    return read_bytes(c, (size_t)length);
+}
+
+/* RFC 9112 §7.1: a size in hex, perhaps with extensions, which nobody uses; that many bytes; an
+ * empty line. A chunk of size 0 is the last. Nothing is moved in a body of one chunk, which is how
+ * Lambda sends all events of more than 2 KiB. */
+static enum reading read_chunk(struct connection *c, struct reply *reply, uint64_t *length) {
+    struct text line, size;
+    enum reading got = read_line(c, HEAD_MAX, &line);
+    if (got == LOST)
+        return LOST;
+    if (got == REFUSED || has_control_character(line))
+        return refuse(reply, "a chunk without a line for its size");
+    if (cut(&line, ';', &size))
+        size = trim_end(size);
+    if (!parse_number(size, 16, length))
+        return refuse(reply, "a chunk size that is not a number in hex");
+    if (*length == 0)
+        return COMPLETE;
+    got = read_body_of_length(c, *length, &reply->body);
+    if (got != COMPLETE)
+        return got;
+    got = read_line(c, 2, &line);
+    return got == REFUSED || (got == COMPLETE && line.length)
+               ? refuse(reply, "a chunk that is longer than its size")
+               : got;
+}
+
+static enum reading read_chunked_body(struct connection *c, struct reply *reply) {
+    struct reply trailer = {0}; /* its fields say nothing that is needed: RFC 9110 §6.5.1 */
+    enum reading got;
+    uint64_t length;
+    do
+        got = read_chunk(c, reply, &length);
+    while (got == COMPLETE && length);
+    if (got == COMPLETE) {
+        got = read_field_lines(c, HEAD_MAX, &trailer);
+        reply->wrong = trailer.wrong;
+    }
+    return got;
+}
+
+/* RFC 9112 §6.3, last case: all that comes until the server closes. */
+static enum reading read_body_until_close(struct connection *c, struct text *body) {
+    for (;;) {
+        enum reading got = read_body_of_length(c, (size_t)(c->end - c->next), body);
+        if (got != COMPLETE)
+            return got;
+        ssize_t n = receive(c);
+        if (n <= 0)
+            return n == 0 ? COMPLETE : LOST;
+    }
+}
+
+/* Which kind of body it is: RFC 9112 §6.3. */
+static enum reading read_body(struct connection *c, struct reply *reply) {
+    uint64_t length;
+    if (reply->status == 204 || reply->status == 304)
+        return COMPLETE;
+    if (reply->transfer_encoding.data && reply->content_length.data)
+        return refuse(reply, "both Transfer-Encoding and Content-Length");
+    if (reply->transfer_encoding.data) {
+        if (reply->http_1_0 || !equal_in_any_case(reply->transfer_encoding, S("chunked")))
+            return refuse(reply, "a Transfer-Encoding other than the chunked of HTTP/1.1");
+        return read_chunked_body(c, reply);
+    }
+    if (reply->content_length.data) {
+        if (!parse_number(reply->content_length, 10, &length))
+            return refuse(reply, "a Content-Length that is not a number");
+        return read_body_of_length(c, length, &reply->body);
+    }
+    reply->persistent = false;
+    return read_body_until_close(c, &reply->body);
+}
+
+static enum reading read_reply(struct connection *c, struct reply *reply) {
+    enum reading got = read_head(c, reply);
+    if (got != COMPLETE)
+        return got;
+    reply->persistent = reply->http_1_0 ? has_token(reply->connection, S("keep-alive"))
+                                        : !has_token(reply->connection, S("close"));
+    return read_body(c, reply);
+}
+
+/* One request and its reply. The reply is read even if the request did not go out whole: a server
+ * may refuse a large body before it has seen the end, and close. Sending is then shut down, so that
+ * it does not wait for the rest. */
+static enum reading converse(struct connection *c, struct text head, struct text body,
+                             struct reply *reply) {
+    size_t sent = transmit(c, head, body);
+    bool whole = sent == head.length + body.length;
+    if (!whole)
+        shutdown(c->socket, SHUT_WR);
+    enum reading got = read_reply(c, reply);
+    if (got == LOST && !whole && sent >= head.length)
+        got = CUT_OFF;
+    bool in_order = got == COMPLETE && whole && c->next == c->end;
+    if (!in_order || !reply->persistent)
+        hang_up(c);
+    return got;
+}
+
+/* ==== 6 Runtime API ==========================================================================
+ *
+ * One function for each call of the page, in the order of an invocation. What may be sent again
+ * follows from Lambda's state machine:
+ *
+ *   next       at any time while no reply to it has come whole: Lambda then serves the same event
+ *              once more. Never while another one waits: the event would go to the one given up.
+ *   response,  once more if the connection ended before any reply. If the first one did arrive
+ *   error      after all, Lambda answers 403, and all is well. Not if it broke off within the body:
+ *              Lambda then takes neither this invocation's response nor a `next`.
+ *
+ * An invocation is complete only when `next` is called again. */
+
+static const char INVOCATION[] = "/2018-06-01/runtime/invocation/";
+static const char INIT_ERROR[] = "/2018-06-01/runtime/init/error";
+
+struct runtime {
+    struct connection connection;
+    struct text host;   /* AWS_LAMBDA_RUNTIME_API, without the path; of the environment, like it */
+    struct text path;   /* stands before every route; empty in Lambda */
+    struct buffer head; /* of the request that is being made */
+    char head_storage[REQUEST_HEAD_MAX];
+};
+
+/* A field with an empty value is left out. */
+static void append_field(struct buffer *head, struct text name, struct text value) {
+    if (value.length == 0)
+        return;
+    append(head, name);
+    append(head, S(": "));
+    append(head, value);
+    append(head, S("\r\n"));
+}
+
+/* Request line and the fields that all requests have: RFC 9112 §3. The path is route, id and action
+ * one behind the other. */
+static void begin_request(struct runtime *runtime, struct text method, struct text route,
+                          struct text id, struct text action) {
+    struct buffer *head = &runtime->head;
+    *head = (struct buffer){runtime->head_storage, 0, sizeof runtime->head_storage, false};
+    append(head, method);
+    append(head, S(" "));
+    append(head, runtime->path);
+    append(head, route);
+    append(head, id);
+    append(head, action);
+    append(head, S(" HTTP/1.1\r\n"));
+    append_field(head, S("Host"), runtime->host);
+    append_field(head, S("User-Agent"), S("bootstrap.c/" VERSION));
+}
+
+/* Sends the request that was begun until it has a reply, `attempts` times at most, on a new
+ * connection if the old one is gone. The reply goes into memory behind what is kept there. */
+static enum reading exchange(struct runtime *runtime, struct text body, int attempts,
+                             struct reply *reply) {
+    struct connection *c = &runtime->connection;
+    char *begin = c->kept;
+    append(&runtime->head, S("\r\n"));
+    if (runtime->head.overflow)
+        fatal(S("request head"), text_in(&runtime->head), S("expected to fit REQUEST_HEAD_MAX"));
+    for (int attempt = 1;; attempt++) {
+        if (attempt > 2)
+            pause_ms(1 << 2 * (attempt - 2));
+        c->kept = c->next = c->end = begin;
+        if (c->socket >= 0 && body.length > ONE_SEND_MAX && is_stale(c))
+            hang_up(c);
+        if (c->socket < 0 && !dial(c))
+            fatal(errno == ECONNREFUSED ? S("connection refused") : S("no connection"),
+                  runtime->host, S("expected the Runtime API at this address"));
+        enum reading got = converse(c, text_in(&runtime->head), body, reply);
+        reply->to_resent = attempt > 1;
+        if (got != LOST || attempt == attempts)
+            return got;
+    }
+}
+
+static void complain(struct text operation, const struct reply *reply, struct text advice) {
+    char storage[64];
+    struct buffer what = {storage, 0, sizeof storage, false};
+    append(&what, operation);
+    append(&what, S(": status "));
+    append_number(&what, (uint64_t)reply->status);
+    message(text_in(&what), reply->body, advice);
+}
+
+/* What ends the environment, whichever call it happens in; Lambda then starts a fresh one. */
+static void require_sound(struct text operation, enum reading got, const struct reply *reply) {
+    if (got == LOST)
+        fatal(operation, absent, S("the connection was lost each time; exiting"));
+    if (got == CUT_OFF)
+        fatal(operation, absent,
+              S("the connection broke within the body, which Lambda takes but "
+                "once; exiting"));
+    if (got == REFUSED)
+        fatal(operation, text_of(reply->wrong), S("expected HTTP/1.1 as in RFC 9112; exiting"));
+    if (reply->status >= 500) {
+        complain(operation, reply, S("Lambda cannot go on from here; exiting"));
+        exit(1);
+    }
+}
+
+/* GET /runtime/invocation/next: waits for an event, after giving up the memory of the last one.
+ * False when it is an event of more than EVENT_MAX, of which there is only the context. */
+static bool next_invocation(struct runtime *runtime, struct reply *reply) {
+    static const char operation[] = "next invocation";
+    struct invocation *invocation = &reply->invocation;
+    rewind_memory(&runtime->connection);
+    begin_request(runtime, S("GET"), S(INVOCATION), S("next"), S(""));
+    enum reading got = exchange(runtime, S(""), NEXT_ATTEMPTS_MAX, reply);
+    require_sound(S(operation), got, reply);
+    if (reply->status != 200) {
+        complain(S(operation), reply,
+                 S("expected 200, which asking again would not bring; exiting"));
+        exit(1);
+    }
+    if (invocation->request_id.length == 0 || invocation->request_id.length > REQUEST_ID_MAX ||
+        !is_visible_text(invocation->request_id, S("/?#%")))
+        fatal(S(REQUEST_ID), invocation->request_id,
+              S("expected 1 to 256 visible ASCII characters without / ? # %; exiting"));
+    if (invocation->invocation_id.length > INVOCATION_ID_MAX)
+        fatal(S(INVOCATION_ID), invocation->invocation_id,
+              S("expected 1024 bytes at most; exiting"));
+    parse_number(reply->deadline_ms, 10, &invocation->deadline_ms);
+    invocation->event = reply->body;
+    return got == COMPLETE;
+}
+
+/* Sends what was begun with begin_request. 202 is expected, any 2xx will do. After another status
+ * below 500 the environment is sound and the next event can come. Above all nothing goes to /error
+ * after a 413: the caller has its error already, and Lambda would answer 403. */
+static void post(struct runtime *runtime, struct text operation, struct text body) {
+    char digits[20];
+    struct buffer length = {digits, 0, sizeof digits, false};
+    struct reply reply;
+    append_number(&length, body.length);
+    append_field(&runtime->head, S(CONTENT_TYPE), S("application/json"));
+    append_field(&runtime->head, S(CONTENT_LENGTH), text_in(&length));
+    enum reading got = exchange(runtime, body, POST_ATTEMPTS_MAX, &reply);
+    require_sound(operation, got, &reply);
+    bool delivered = reply.status < 300 || (reply.status == 403 && reply.to_resent);
+    if (!delivered)
+        complain(operation, &reply,
+                 S("expected 202; Lambda did not take it, and it is not sent again"));
+}
+
+static void begin_answer(struct runtime *runtime, const struct invocation *invocation,
+                         struct text action) {
+    begin_request(runtime, S("POST"), S(INVOCATION), invocation->request_id, action);
+    append_field(&runtime->head, S(INVOCATION_ID), invocation->invocation_id);
+}
+
+/* POST /runtime/invocation/{id}/response */
+static void invocation_response(struct runtime *runtime, const struct invocation *invocation,
+                                struct text response) {
+    begin_answer(runtime, invocation, S("/response"));
+    post(runtime, S("invocation response"), response);
+}
+
+/* In a field the type must be one line of ASCII, whatever the handler put into it. */
+static void append_error_type(struct buffer *head, struct text type) {
+    char ascii[ERROR_TYPE_MAX];
+    for (size_t i = 0; i < type.length; i++)
+        ascii[i] = type.data[i] == ' ' || is_visible(type.data[i]) ? type.data[i] : '?';
+    append_field(head, S("Lambda-Runtime-Function-Error-Type"), (struct text){ascii, type.length});
+}
+
+static void post_error(struct runtime *runtime, struct text operation, struct outcome error) {
+    static char storage[6 * (ERROR_TYPE_MAX + ERROR_MESSAGE_MAX) + 64]; /* room for all escaped */
+    struct buffer body = {storage, 0, sizeof storage, false};
+    struct text type = error.error_type.length ? error.error_type : S("Runtime.UnknownReason");
+    type = first_bytes(type, ERROR_TYPE_MAX);
+    append(&body, S("{\"errorMessage\":"));
+    append_json_string(&body, first_bytes(error.error_message, ERROR_MESSAGE_MAX));
+    append(&body, S(",\"errorType\":"));
+    append_json_string(&body, type);
+    append(&body, S(",\"stackTrace\":[]}"));
+    append_error_type(&runtime->head, type);
+    post(runtime, operation, text_in(&body));
+}
+
+/* POST /runtime/invocation/{id}/error */
+static void invocation_error(struct runtime *runtime, const struct invocation *invocation,
+                             struct outcome error) {
+    begin_answer(runtime, invocation, S("/error"));
+    post_error(runtime, S("invocation error"), error);
+}
+
+/* POST /runtime/init/error: Lambda passes it on to the caller; the runtime then has to exit. */
+static void initialization_error(struct runtime *runtime, struct outcome error) {
+    begin_request(runtime, S("POST"), S(INIT_ERROR), S(""), S(""));
+    post_error(runtime, S("initialization error"), error);
+}
+
+/* ==== 7 Lifecycle ============================================================================
+ *
+ * The steps of "Building a custom runtime", under the names that they have there. Initialization
+ * tasks: retrieve settings, initialize the function. Processing tasks, for ever: get an event,
+ * propagate the tracing header, create a context object, invoke the handler, handle the response,
+ * handle errors; the cleanup is the rewinding of memory before the next event. */
+
+static bool parse_ipv4(struct text text, uint32_t *address) {
+    *address = 0;
+    for (int i = 0; i < 4; i++) {
+        struct text part;
+        uint64_t octet;
+        bool dot = cut(&text, '.', &part);
+        bool leading_zero = part.length > 1 && part.data[0] == '0'; /* octal to some readers */
+        if (dot != (i < 3) || leading_zero || !parse_number(part, 10, &octet) || octet > 255)
+            return false;
+        *address = *address << 8 | (uint32_t)octet;
+    }
+    return true;
+}
+
+/* host[:port][/path]: numbers only, and localhost, so that no resolver is needed. */
+static bool parse_address(struct text setting, struct runtime *runtime) {
+    struct text host, rest = setting;
+    uint32_t address;
+    uint64_t port = 80;
+    if (setting.length > ADDRESS_MAX || !is_visible_text(setting, S("?#")))
+        return false;
+    cut(&rest, '/', &runtime->host);
+    runtime->path =
+        (struct text){setting.data + runtime->host.length, setting.length - runtime->host.length};
+    while (runtime->path.length && runtime->path.data[runtime->path.length - 1] == '/')
+        runtime->path.length--; /* every route begins with one */
+    rest = runtime->host;
+    bool has_port = cut(&rest, ':', &host);
+    if (equal_in_any_case(host, S("localhost")))
+        address = INADDR_LOOPBACK;
+    else if (!parse_ipv4(host, &address))
+        return false;
+    if (has_port && (!parse_number(rest, 10, &port) || port == 0 || port > 65535))
+        return false;
+    runtime->connection.address = (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(address),
+    };
+    return true;
+}
+
+static void retrieve_settings(struct runtime *runtime) {
+    struct text setting = text_of(getenv("AWS_LAMBDA_RUNTIME_API"));
+    if (!setting.data)
+        fatal(
+            S("AWS_LAMBDA_RUNTIME_API"), S("(not set)"),
+            S("expected the host:port that Lambda sets for its runtimes; to try the program without "
+              "Lambda see make run"));
+    if (!parse_address(setting, runtime))
+        fatal(S("AWS_LAMBDA_RUNTIME_API"), setting,
+              S("expected host:port, the host as an IPv4 number or localhost, the port from 1 to "
+                "65535, such as 127.0.0.1:9001"));
+}
+
+/* The value of _X_AMZN_TRACE_ID with its name, as long as a head may be. */
+static char trace_variable[sizeof "_X_AMZN_TRACE_ID=" + HEAD_MAX];
+
+/* setenv would bring the allocator into the program, and with it twice the size. Instead `slots`,
+ * two more than there are variables, become the environment, with a slot of our own in it. They
+ * and the slot stay as long as the process. */
+static void reserve_trace_variable(char **slots) {
+    struct text name;
+    size_t used = 0;
+    for (char **variable = environ; *variable; variable++) {
+        struct text rest = text_of(*variable);
+        cut(&rest, '=', &name);
+        if (!equal(name, S("_X_AMZN_TRACE_ID")))
+            slots[used++] = *variable;
+    }
+    slots[used++] = trace_variable;
+    slots[used] = NULL;
+    environ = slots;
+}
+
+/* Sets _X_AMZN_TRACE_ID for the handler, which X-Ray's libraries read, or unsets what the last
+ * invocation left: a variable without a name is none. */
+static void propagate_tracing_header(struct text trace_id) {
+    struct buffer variable = {trace_variable, 0, sizeof trace_variable, false};
+    if (trace_id.length) {
+        append(&variable, S("_X_AMZN_TRACE_ID="));
+        append(&variable, trace_id);
+    }
+    append(&variable, (struct text){"", 1});
+}
+
+static void initialize_function(struct runtime *runtime) {
+    struct outcome outcome = INITIALIZE();
+    if (!outcome.failed)
+        return;
+    initialization_error(runtime, outcome);
+    fatal(S("initialization of the function failed"), outcome.error_type,
+          S("exiting, as Lambda expects after an initialization error"));
+}
+
+static void process_event(struct runtime *runtime) {
+    struct reply next;
+    const struct invocation *invocation = &next.invocation;
+    struct outcome outcome;
+    if (next_invocation(runtime, &next)) {
+        propagate_tracing_header(invocation->trace_id);
+        outcome = HANDLER(invocation);
+    } else {
+        outcome = failure(S("Runtime.EventTooLarge"), S("The event is larger than 32 MiB."));
+    }
+    if (outcome.failed)
+        invocation_error(runtime, invocation, outcome);
+    else
+        invocation_response(runtime, invocation, outcome.response);
+}
+
+int main(void) {
+    static _Alignas(PAGE_MAX) char memory[MEMORY_MAX];
+    static struct runtime runtime;
+    size_t variables = 0;
+    while (environ[variables])
+        variables++;
+    char *slots[variables + 2];
+    use_memory(&runtime.connection, memory, sizeof memory);
+    retrieve_settings(&runtime);
+    reserve_trace_variable(slots);
+    initialize_function(&runtime);
+    for (;;)
+        process_event(&runtime);
+}

@@ -1,0 +1,1028 @@
+/* end_to_end.c - the real executable against a scripted Runtime API on loopback.
+ *
+ * A case is a script: what the server expects to be asked and which bytes it answers, in order.
+ * Each runs in a process of its own against a server of its own on port 0. When the script is over
+ * the runtime has to be waiting for the next event with nothing on stderr, unless the case says how
+ * it ends. Whatever the script, the runtime is never seen with a second connection open while it
+ * waits on the first.
+ *
+ *   end_to_end BOOTSTRAP PROBE [CASE]      $RUN_WITH stands before both, such as
+ * qemu-aarch64-static
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#define _GNU_SOURCE
+#include "wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 20000, STEPS_MAX = 40, VARIABLES_MAX = 8 };
+
+/* ---- The script language ---- */
+
+struct step {
+    enum kind {
+        END,
+        ASKED,   /* expect a request: `text` is method and target; `body` its body, if not NULL */
+        FIELD,   /* of that request: name in `text`, value in `body`, NULL if it must be absent */
+        BYTES,   /* send `text` */
+        TRICKLE, /* send `text` byte by byte, each in a segment of its own */
+        FILL,    /* send `number` bytes of the pattern that ECHOED expects */
+        CHUNKS,  /* the same in chunks of 1, 2, 3 ... `length` bytes, and the last chunk */
+        ECHOED,  /* expect that the response is the first `number` bytes of the pattern */
+        PARTLY,  /* receive `number` bytes of a request and no more */
+        PAUSE,   /* `number` milliseconds */
+        CLOSE,   /* the connection: end of stream */
+        RESET,   /* the connection: RST */
+        SIGNAL,  /* send signal `number` to the runtime */
+        MEMORY,  /* its resident memory is below `number` KiB */
+        PRIVATE, /* its private memory is below `number` KiB */
+    } kind;
+    const char *text;
+    size_t length;
+    const char *body;
+    size_t number;
+};
+
+#define NEXT_ROUTE "GET /2018-06-01/runtime/invocation/next"
+#define POST_ROUTE "POST /2018-06-01/runtime/invocation/"
+#define NEXT \
+    { ASKED, NEXT_ROUTE, 0, "", 0 }
+#define SEND(bytes) \
+    { BYTES, bytes, sizeof(bytes) - 1, NULL, 0 }
+#define SEND_SLOWLY(bytes) \
+    { TRICKLE, bytes, sizeof(bytes) - 1, NULL, 0 }
+#define RESPONSE(id, body) \
+    { ASKED, POST_ROUTE id "/response", 0, body, 0 }
+#define ERROR(id, type, message)                                                                 \
+    {                                                                                            \
+        ASKED, POST_ROUTE id "/error", 0,                                                        \
+            "{\"errorMessage\":\"" message "\",\"errorType\":\"" type "\",\"stackTrace\":[]}", 0 \
+    }
+#define HAS(name, value) \
+    { FIELD, name, 0, value, 0 }
+#define HEAD(id) "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: " id "\r\n"
+#define EVENT(id, length, body) SEND(HEAD(id) "Content-Length: " #length "\r\n\r\n" body)
+#define ACCEPTED                                                                                 \
+    SEND("HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n" \
+         "{\"status\":\"OK\"}\n")
+#define STATUS(line) SEND("HTTP/1.1 " line "\r\nContent-Length: 2\r\n\r\n{}")
+#define ONE_ECHO NEXT, EVENT("echo-1", 5, "hello"), RESPONSE("echo-1", "hello"), ACCEPTED
+struct test {
+    const char *name;
+    struct step steps[STEPS_MAX];
+    const char *fatal; /* it ends with status 1 and one line that contains this */
+    const char *warns; /* it goes on, with one line that contains this */
+    const char *environment[VARIABLES_MAX];
+    bool probe;   /* run the probe handler, not the echo */
+    int ended_by; /* a signal */
+};
+
+/* clang-format off */
+/* ---- The cases, in the order of a runtime's life ---- */
+
+#define X16 "xxxxxxxxxxxxxxxx"
+#define X256 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16
+#define X4K X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256
+#define X60K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K
+#define X64K X60K X4K
+#define X65458                                                                                     \
+    X60K X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X16 X16 X16    \
+    X16 X16 X16 X16 X16 X16 X16 X16 "xx"
+
+#define BAD_ADDRESS(value, shown)                                                                  \
+    {"address " shown, {{0}}, "AWS_LAMBDA_RUNTIME_API: \"" shown, NULL,                            \
+     {"AWS_LAMBDA_RUNTIME_API" value}, false, 0}
+#define PREFIXED(method, prefix, action, body)                                                     \
+    {ASKED, method " " prefix "/2018-06-01/runtime/invocation/" action, 0, body, 0}
+#define CHUNKED "Transfer-Encoding: chunked\r\n"
+#define REFUSED(name, reply, why)                                                                  \
+    {"refused: " name, {NEXT, SEND(reply)}, "next invocation: \"" why, NULL, {0}, false, 0}
+/* A status that the server answers a response with, after which the runtime goes on. */
+#define GOES_ON(status)                                                                            \
+    {"response answered " status,                                                                  \
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), STATUS(status), ONE_ECHO},                 \
+     NULL, "invocation response: status " status, {0}, false, 0}
+#define ECHOES(name, reply, body)                                                                  \
+    {name,                                                                                         \
+     {NEXT, SEND(reply), RESPONSE("r1", body), ACCEPTED, NEXT, SEND_SLOWLY(reply),                 \
+      RESPONSE("r1", body), ACCEPTED},                                                             \
+     NULL, NULL, {0}, false, 0}
+
+static const struct test tests[] = {
+    /* Settings. PORT stands for the server's. */
+    {"an echo", {ONE_ECHO, ONE_ECHO}},
+    {"address: localhost", {ONE_ECHO}, .environment = {"AWS_LAMBDA_RUNTIME_API=localhost:PORT"}},
+    {"address: a path",
+     {PREFIXED("GET", "/a/b", "next", ""), EVENT("1", 2, "hi"), HAS("Host", "127.0.0.1:PORT"),
+      PREFIXED("POST", "/a/b", "1/response", "hi"), ACCEPTED, PREFIXED("GET", "/a/b", "next", ""),
+      STATUS("500 x")},
+     .fatal = "500", .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:PORT/a/b/"}},
+    BAD_ADDRESS("", "(not set)\": expected the host:port"),
+    BAD_ADDRESS("=", "\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.1:http", "127.0.0.1:http\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.1:", "127.0.0.1:\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.1:0", "127.0.0.1:0\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.1:65536", "127.0.0.1:65536\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.1 :80", "127.0.0.1 :80\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.1\n:80", "127.0.0.1\\u000a:80\": expected host:port"),
+    BAD_ADDRESS("=lambda.example:80", "lambda.example:80\": expected host:port"),
+    BAD_ADDRESS("=[::1]:80", "[::1]:80\": expected host:port"),
+    BAD_ADDRESS("=http://127.0.0.1:80", "http://127.0.0.1:80\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.256:80", "127.0.0.256:80\": expected host:port"),
+    BAD_ADDRESS("=127.0.1:80", "127.0.1:80\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.1:80/?x", "127.0.0.1:80/?x\": expected host:port"),
+    BAD_ADDRESS("=127.0.0.1:80/" X256 X256 X256 X256, "127.0.0.1:80/" X16),
+    {"proxy variables are ignored", {ONE_ECHO},
+     .environment = {"http_proxy=http://127.0.0.1:9", "HTTP_PROXY=http://127.0.0.1:9",
+                     "ALL_PROXY=http://127.0.0.1:9"}},
+    {"nothing listens", {{0}}, .fatal = "connection refused: \"127.0.0.1:1\"",
+     .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}},
+
+    /* The initialization hook. */
+    {"initialization error",
+     {{ASKED, "POST /2018-06-01/runtime/init/error", 0,
+       "{\"errorMessage\":\"cannot \\\"open\\\" it\",\"errorType\":\"Function.NoDatabase\","
+       "\"stackTrace\":[]}", 0},
+      HAS("Lambda-Runtime-Function-Error-Type", "Function.NoDatabase"),
+      HAS("Lambda-Runtime-Invocation-Id", NULL), ACCEPTED},
+     .fatal = "initialization of the function failed: \"Function.NoDatabase\"",
+     .probe = true, .environment = {"PROBE_FAIL=1"}},
+    {"initialization error that Lambda cannot take",
+     {{ASKED, "POST /2018-06-01/runtime/init/error", 0, NULL, 0}, STATUS("500 no")},
+     .fatal = "initialization error: status 500", .probe = true, .environment = {"PROBE_FAIL=1"}},
+
+    /* What goes out. */
+    {"the fields of a response",
+     {NEXT, HAS("Host", "127.0.0.1:PORT"), HAS("User-Agent", "bootstrap.c/1.0.0"),
+      HAS("Content-Length", NULL), HAS("Expect", NULL), EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"),
+      HAS("Host", "127.0.0.1:PORT"), HAS("Content-Type", "application/json"),
+      HAS("Content-Length", "2"), HAS("Expect", NULL), HAS("Transfer-Encoding", NULL),
+      HAS("Lambda-Runtime-Invocation-Id", NULL), ACCEPTED}},
+    {"an empty event",
+     {NEXT, EVENT("r1", 0, ""), RESPONSE("r1", ""), HAS("Content-Length", "0"), ACCEPTED}},
+    {"the invocation id goes back, and is not carried over",
+     {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Invocation-Id: a b\x80=\r\nContent-Length: 2\r\n\r\nhi"),
+      RESPONSE("r1", "hi"), HAS("Lambda-Runtime-Invocation-Id", "a b\x80="), ACCEPTED, NEXT,
+      SEND(HEAD("r2") "Lambda-Runtime-Invocation-Id: i2\r\nContent-Length: 8\r\n\r\nfail A b"),
+      ERROR("r2", "A", "b"), HAS("Lambda-Runtime-Invocation-Id", "i2"), ACCEPTED, NEXT,
+      EVENT("r3", 2, "hi"), RESPONSE("r3", "hi"), HAS("Lambda-Runtime-Invocation-Id", NULL),
+      ACCEPTED},
+     .probe = true},
+    {"invocation id of 1,024 bytes",
+     {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Invocation-Id: " X256 X256 X256 X256
+                 "\r\nContent-Length: 2\r\n\r\nhi"),
+      RESPONSE("r1", "hi"), HAS("Lambda-Runtime-Invocation-Id", X256 X256 X256 X256), ACCEPTED}},
+    {"invocation id of 1,025 bytes",
+     {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Invocation-Id: x" X256 X256 X256 X256
+                 "\r\nContent-Length: 2\r\n\r\nhi")},
+     .fatal = "Lambda-Runtime-Invocation-Id: \"xxx"},
+
+    /* The context. */
+    {"every field of the context, names in any case",
+     {NEXT, SEND("HTTP/1.1 200 OK\r\nLAMBDA-RUNTIME-AWS-REQUEST-ID:id-1\r\n"
+                 "lambda-runtime-deadline-ms:\t 18446744073709551615 \t\r\n"
+                 "Lambda-Runtime-INVOKED-Function-Arn: arn:\xc3\xa9\xff\r\n"
+                 "lambda-runtime-trace-id: Root=1;Sampled=0\r\n"
+                 "Lambda-Runtime-Client-Context: {\"a\": 1}\r\n"
+                 "Lambda-Runtime-Cognito-Identity: {}\r\nlambda-runtime-aws-tenant-id: blue\r\n"
+                 "Lambda-Runtime-Invocation-Id: nonce\r\nContent-type: text/plain\r\n"
+                 "content-LENGTH: 7\r\n\r\ncontext"),
+      RESPONSE("id-1", "id-1|arn:\xc3\xa9\xff|Root=1;Sampled=0|{\"a\": 1}|{}|blue|nonce|"
+                       "text/plain|18446744073709551615"), ACCEPTED},
+     .probe = true},
+    {"empty fields count as absent, a deadline that is no number as 0",
+     {NEXT, SEND(HEAD("id-1") "Lambda-Runtime-Trace-Id:\r\nLambda-Runtime-Client-Context: \r\n"
+                 "Lambda-Runtime-Deadline-Ms: 12x\r\nLambda-Runtime-Invocation-Id:\r\n"
+                 "Content-Length: 7\r\n\r\ncontext"),
+      RESPONSE("id-1", "id-1||||||||0"), HAS("Lambda-Runtime-Invocation-Id", NULL), ACCEPTED},
+     .probe = true},
+    {"request id of 256 bytes",
+     {NEXT, EVENT(X256, 2, "hi"), RESPONSE(X256, "hi"), ACCEPTED}},
+    {"request id of 257 bytes", {NEXT, EVENT("x" X256, 2, "hi")},
+     .fatal = "Lambda-Runtime-Aws-Request-Id: \"xxx"},
+    {"request id with a slash", {NEXT, EVENT("a/b", 2, "hi")}, .fatal = "\"a/b\""},
+    {"request id with a question mark", {NEXT, EVENT("a?b", 2, "hi")}, .fatal = "\"a?b\""},
+    {"request id with a hash", {NEXT, EVENT("a#b", 2, "hi")}, .fatal = "\"a#b\""},
+    {"request id with a percent sign", {NEXT, EVENT("a%b", 2, "hi")}, .fatal = "\"a%b\""},
+    {"request id with a blank", {NEXT, EVENT("a b", 2, "hi")}, .fatal = "\"a b\""},
+    {"request id beyond ASCII", {NEXT, EVENT("\xc3\xa9", 2, "hi")}, .fatal = "\"\xc3\xa9\""},
+    {"request id that is empty", {NEXT, EVENT("", 2, "hi")}, .fatal = "Request-Id: \"\""},
+    {"no request id", {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")},
+     .fatal = "Lambda-Runtime-Aws-Request-Id: expected"},
+    {"the trace id is set, changed and unset",
+     {NEXT, SEND(HEAD("1") "Lambda-Runtime-Trace-Id: Root=1\r\nContent-Length: 5\r\n\r\ntrace"),
+      RESPONSE("1", "Root=1"), ACCEPTED, NEXT,
+      SEND(HEAD("2") "Lambda-Runtime-Trace-Id: R=22;Lineage=1:9581a8d4:0\r\nContent-Length: 5\r\n"
+                     "\r\ntrace"),
+      RESPONSE("2", "R=22;Lineage=1:9581a8d4:0"), ACCEPTED, NEXT, EVENT("3", 5, "trace"),
+      RESPONSE("3", "(unset)"), ACCEPTED, NEXT, EVENT("4", 7, "another"),
+      RESPONSE("4", "variable"), ACCEPTED},
+     .probe = true, .environment = {"PROBE_SETENV=1", "_X_AMZN_TRACE_ID=from outside"}},
+    {"the handler's children have none of our descriptors",
+     {NEXT, EVENT("1", 8, "children"), RESPONSE("1", ".\n"), ACCEPTED}, .probe = true},
+
+    /* Invocation errors. */
+    {"an error, and on",
+     {NEXT, EVENT("r1", 29, "fail Function.Bad no \"such\" \\"), ERROR("r1", "Function.Bad", "no \\\"such\\\" \\\\"),
+      HAS("Lambda-Runtime-Function-Error-Type", "Function.Bad"),
+      HAS("Content-Type", "application/json"), ACCEPTED, ONE_ECHO},
+     .probe = true},
+    {"an error of any bytes",
+     {NEXT, EVENT("r1", 24, "fail a\r\nb\x7f: \xc3\xa9 \x01\x1f\t\xff\xc3(\xed\xa0\x80"),
+      ERROR("r1", "a\\u000d\\u000ab\\u007f:",
+            "\xc3\xa9 \\u0001\\u001f\\u0009\xef\xbf\xbd\xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
+      HAS("Lambda-Runtime-Function-Error-Type", "a??b?:"), ACCEPTED},
+     .probe = true},
+    {"an error without type and message",
+     {NEXT, EVENT("r1", 4, "fail"), ERROR("r1", "Runtime.UnknownReason", ""),
+      HAS("Lambda-Runtime-Function-Error-Type", "Runtime.UnknownReason"), ACCEPTED},
+     .probe = true},
+
+    /* What Lambda answers. */
+    GOES_ON("400"), GOES_ON("403"), GOES_ON("410"), GOES_ON("413"), GOES_ON("431"), GOES_ON("302"),
+    {"any 2xx is accepted",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), STATUS("299 fine"), ONE_ECHO}},
+    {"204 is accepted, and has no body",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), SEND("HTTP/1.1 204 \r\n\r\n"), ONE_ECHO}},
+    {"the error report answered 413 goes on, too",
+     {NEXT, EVENT("r1", 8, "fail A b"), ERROR("r1", "A", "b"), STATUS("413 large"), ONE_ECHO},
+     .warns = "invocation error: status 413", .probe = true},
+    {"response answered 500",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), STATUS("500 x")},
+     .fatal = "invocation response: status 500: \"{}\""},
+    {"response answered 503",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), STATUS("503 x")}, .fatal = "status 503"},
+    {"next answered 403", {NEXT, STATUS("403 x")}, .fatal = "next invocation: status 403"},
+    {"next answered 500", {NEXT, STATUS("500 x")}, .fatal = "next invocation: status 500"},
+    {"next answered 204", {NEXT, SEND("HTTP/1.1 204 No Content\r\n\r\n")}, .fatal = "status 204"},
+    {"next answered 202", {NEXT, STATUS("202 x")}, .fatal = "next invocation: status 202"},
+    {"next answered 404", {NEXT, STATUS("404 x")}, .fatal = "next invocation: status 404"},
+    {"a reply's text is shown on one line, cut",
+     {NEXT, SEND("HTTP/1.1 403 x\r\nContent-Length: 300\r\n\r\n\r\n\x1b[1m" X256 X16 X16 X16)},
+     .fatal = "status 403: \"\\u000d\\u000a\\u001b[1mxxx"},
+    {"a chunked reply is drained",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"),
+      SEND("HTTP/1.1 202 A\r\n" CHUNKED "\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"), ONE_ECHO}},
+    {"a reply of 1 MB is drained",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"),
+      SEND("HTTP/1.1 202 A\r\nContent-Length: 1000000\r\n\r\n"), {FILL, NULL, 0, NULL, 1000000},
+      ONE_ECHO}},
+
+    /* HTTP, each at once and byte by byte. */
+    ECHOES("reply: no reason", HEAD("r1") "Content-Length: 2\r\n\r\nhi", "hi"),
+    ECHOES("reply: no blank behind the status",
+           "HTTP/1.1 200\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+    ECHOES("reply: interim replies before it",
+           "HTTP/1.1 100 Continue\r\nLambda-Runtime-Aws-Request-Id: no\r\n\r\n"
+           "HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n" HEAD("r1")
+           "Content-Length: 2\r\n\r\nhi", "hi"),
+    ECHOES("reply: LF alone ends a line",
+           "HTTP/1.1 200 OK\nLambda-Runtime-Aws-Request-Id: r1\nContent-Length: 2\n\nhi", "hi"),
+    ECHOES("length: equal repeats", HEAD("r1") "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+    ECHOES("length: leading zeros", HEAD("r1") "Content-Length: 0000000000000000000000002\r\n\r\nhi", "hi"),
+    ECHOES("chunked: one chunk", HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\r\n\r\n", "hi"),
+    ECHOES("chunked: none", HEAD("r1") CHUNKED "\r\n0\r\n\r\n", ""),
+    ECHOES("chunked: CRLF in the data, hex in either case, zeros, extensions, trailer section",
+           HEAD("r1") "transfer-encoding: CHUNKED\r\n\r\n1\r\n\n\r\n00A ;x=\"y\"\r\n\r\n0\r\n\r\n456\r\n"
+           "000b\r\n01234567890\r\n00;last\r\nContent-Length: 9\r\nLambda-Runtime-Aws-Request-Id: no\r\n\r\n",
+           "\n\r\n0\r\n\r\n45601234567890"),
+    {"HTTP/1.0, and a body that ends with the connection",
+     {NEXT, SEND("HTTP/1.0 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\n\r\nuntil the end"),
+      {.kind = CLOSE}, RESPONSE("r1", "until the end"), SEND("HTTP/1.0 202 A\r\n\r\n"),
+      {.kind = CLOSE}, ONE_ECHO}},
+    {"HTTP/1.0 without keep-alive: a new connection",
+     {NEXT, SEND("HTTP/1.0 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 2\r\n\r\nhi"),
+      {.kind = CLOSE}, RESPONSE("r1", "hi"), ACCEPTED}},
+    {"HTTP/1.0 with keep-alive",
+     {NEXT, SEND("HTTP/1.0 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\nConnection: Keep-Alive\r\n"
+                 "Content-Length: 2\r\n\r\nhi"), RESPONSE("r1", "hi"), ACCEPTED}},
+    {"Connection: close, in a list, is honoured",
+     {NEXT, SEND(HEAD("r1") "Connection: x, Close\r\nContent-Length: 2\r\n\r\nhi"),
+      RESPONSE("r1", "hi"),
+      SEND("HTTP/1.1 202 A\r\nConnection: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+      ONE_ECHO}},
+    {"bytes behind a reply: the connection is given up, nothing is taken from them",
+     {NEXT, EVENT("r1", 2, "hiHTTP/1.1 200 OK\r\n\r\n"), RESPONSE("r1", "hi"), ACCEPTED, ONE_ECHO}},
+    {"100 Continue before the reply to a response",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), SEND("HTTP/1.1 100 Continue\r\n\r\n"),
+      ACCEPTED, ONE_ECHO}},
+    REFUSED("no status line", "hello\r\n\r\n", "a status line"),
+    REFUSED("HTTP/2", "HTTP/2.0 200 OK\r\n\r\n", "a status line"),
+    REFUSED("a status of two digits", "HTTP/1.1 20 OK\r\n\r\n", "a status code"),
+    REFUSED("a status of four digits", "HTTP/1.1 2000 OK\r\n\r\n", "a status code"),
+    REFUSED("a status of letters", "HTTP/1.1 2xx OK\r\n\r\n", "a status code"),
+    REFUSED("status 600", "HTTP/1.1 600 OK\r\n\r\n", "a status code"),
+    REFUSED("status 099", "HTTP/1.1 099 OK\r\n\r\n", "a status code"),
+    REFUSED("101", "HTTP/1.1 101 Switching\r\n\r\n", "a switch"),
+    REFUSED("NUL in the status line", "HTTP/1.1 200 \0OK\r\n\r\n", "a control character"),
+    REFUSED("NUL in a field", HEAD("r\0001") "Content-Length: 2\r\n\r\nhi", "a control character"),
+    REFUSED("CR alone in a field", HEAD("r1\rx") "\r\n", "a control character"),
+    REFUSED("obsolete line folding", HEAD("r1") " folded\r\n\r\n", "a field line"),
+    REFUSED("a blank before the colon", HEAD("r1") "Content-Length : 2\r\n\r\nhi", "a field line"),
+    REFUSED("no colon", HEAD("r1") "Content-Length 2\r\n\r\nhi", "a field line"),
+    REFUSED("an empty name", HEAD("r1") ": 2\r\n\r\nhi", "a field line"),
+    REFUSED("a name that is no token", HEAD("r1") "a(b): 2\r\n\r\nhi", "a field line"),
+    REFUSED("a malformed trailer section", HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\r\nno colon\r\n\r\n",
+            "a field line"),
+    REFUSED("two request ids", HEAD("r1") "Lambda-Runtime-Aws-Request-Id: r2\r\n\r\n", "a field that comes twice"),
+    REFUSED("two lengths", HEAD("r1") "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", "a field that comes twice"),
+    REFUSED("a negative length", HEAD("r1") "Content-Length: -2\r\n\r\nhi", "a Content-Length"),
+    REFUSED("a length with a sign", HEAD("r1") "Content-Length: +2\r\n\r\nhi", "a Content-Length"),
+    REFUSED("a length with a tail", HEAD("r1") "Content-Length: 2x\r\n\r\nhi", "a Content-Length"),
+    REFUSED("a length in hex", HEAD("r1") "Content-Length: 0x2\r\n\r\nhi", "a Content-Length"),
+    REFUSED("an empty length", HEAD("r1") "Content-Length:\r\n\r\nhi", "a Content-Length"),
+    REFUSED("a length beyond 64 bits", HEAD("r1") "Content-Length: 18446744073709551618\r\n\r\nhi", "a Content-Length"),
+    REFUSED("both framings", HEAD("r1") CHUNKED "Content-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "both"),
+    REFUSED("another encoding", HEAD("r1") "Transfer-Encoding: gzip, chunked\r\n\r\n", "a Transfer-Encoding"),
+    REFUSED("an empty encoding", HEAD("r1") "Transfer-Encoding:\r\n\r\n", "a Transfer-Encoding"),
+    REFUSED("chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\n" CHUNKED "\r\n0\r\n\r\n", "a Transfer-Encoding"),
+    REFUSED("a chunk size beyond 64 bits", HEAD("r1") CHUNKED "\r\n10000000000000002\r\nhi\r\n", "a chunk size"),
+    REFUSED("a chunk size with a sign", HEAD("r1") CHUNKED "\r\n-2\r\nhi\r\n", "a chunk size"),
+    REFUSED("a chunk size of no hex", HEAD("r1") CHUNKED "\r\n2g\r\nhi\r\n", "a chunk size"),
+    REFUSED("an empty chunk size", HEAD("r1") CHUNKED "\r\n\r\nhi\r\n", "a chunk size"),
+    REFUSED("a chunk longer than its size", HEAD("r1") CHUNKED "\r\n2\r\nhiho\r\n0\r\n\r\n", "a chunk that"),
+    REFUSED("a chunk extension without end", HEAD("r1") CHUNKED "\r\n2;" X64K, "a chunk without"),
+    REFUSED("a trailer section without end", HEAD("r1") CHUNKED "\r\n0\r\nA: " X64K, "a head or"),
+    {"a reply to a response is refused likewise",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), SEND("HTTP/1.1 2OO OK\r\n\r\n")},
+     .fatal = "invocation response: \"a status code"},
+
+    /* Sizes. With X65458 the head is 65,536 bytes long. */
+    ECHOES("a head of 64 KiB",
+           HEAD("r1") "X: " X65458 "\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+    REFUSED("a head of 64 KiB and a byte",
+            HEAD("r1") "X: x" X65458 "\r\nContent-Length: 2\r\n\r\nhi", "a head or"),
+    REFUSED("a status line without end", "HTTP/1.1 200 " X64K, "a head of more"),
+    {"6 MB in one chunk, as Lambda sends it",
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5fff95\r\n"), {FILL, NULL, 0, NULL, 0x5fff95},
+      SEND("\r\n0\r\n\r\n"), {ECHOED, NULL, 0, NULL, 0x5fff95}, ACCEPTED, ONE_ECHO}},
+    {"6 MB with a length",
+     {NEXT, SEND(HEAD("r1") "Content-Length: 6291556\r\n\r\n"), {FILL, NULL, 0, NULL, 6291556},
+      {ECHOED, NULL, 0, NULL, 6291556}, ACCEPTED, ONE_ECHO}},
+    {"300 KB in chunks of 1 to 9 bytes",
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n"), {CHUNKS, NULL, 9, NULL, 300000},
+      {ECHOED, NULL, 0, NULL, 300000}, ACCEPTED, ONE_ECHO}},
+    {"9 MB in chunks of 1 to 8,000 bytes",
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n"), {CHUNKS, NULL, 8000, NULL, 9000000},
+      {ECHOED, NULL, 0, NULL, 9000000}, ACCEPTED, ONE_ECHO}},
+    {"32 MiB",
+     {NEXT, SEND(HEAD("r1") "Content-Length: 33554432\r\n\r\n"), {FILL, NULL, 0, NULL, 33554432},
+      {ECHOED, NULL, 0, NULL, 33554432}, ACCEPTED, ONE_ECHO}},
+    {"32 MiB in chunks of 1 to 1,000,000 bytes",
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n"), {CHUNKS, NULL, 1000000, NULL, 33554432},
+      {ECHOED, NULL, 0, NULL, 33554432}, ACCEPTED, ONE_ECHO}},
+    {"a byte more than 32 MiB is reported, and the connection given up",
+     {NEXT, SEND(HEAD("r1") "Content-Length: 33554433\r\n\r\n"),
+      ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."),
+      HAS("Lambda-Runtime-Function-Error-Type", "Runtime.EventTooLarge"), ACCEPTED, ONE_ECHO}},
+    {"a byte more than 32 MiB in two chunks",
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n1\r\nx\r\n2000000\r\n"),
+      ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED, ONE_ECHO}},
+    {"an event too large, of an invocation without an id",
+     {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n")},
+     .fatal = "Lambda-Runtime-Aws-Request-Id: expected"},
+
+    /* Connections. */
+    {"closed between two requests", {ONE_ECHO, {.kind = CLOSE}, ONE_ECHO}},
+    {"reset between two requests", {ONE_ECHO, {.kind = RESET}, ONE_ECHO}},
+    {"closed while the handler works, small response",
+     {NEXT, EVENT("r1", 2, "hi"), {.kind = CLOSE}, RESPONSE("r1", "hi"), ACCEPTED, ONE_ECHO}},
+    {"closed behind the reply to a response",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), ACCEPTED, {.kind = CLOSE}, ONE_ECHO}},
+    {"lost before any byte of the reply to next: asked again",
+     {NEXT, {.kind = RESET}, NEXT, {.kind = CLOSE}, ONE_ECHO}},
+    {"a reply to next cut within its status line", {NEXT, SEND("HTTP/1.1 20"), {.kind = CLOSE}, ONE_ECHO}},
+    {"a reply to next cut within its head", {NEXT, SEND(HEAD("r1")), {.kind = CLOSE}, ONE_ECHO}},
+    {"a torn event is asked for again, with a length",
+     {NEXT, EVENT("r1", 5, "hell"), {.kind = CLOSE}, NEXT, EVENT("r1", 5, "he"), {.kind = RESET}, ONE_ECHO}},
+    {"a torn event is asked for again, in the middle of a chunk",
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5\r\nhell"), {.kind = CLOSE}, ONE_ECHO}},
+    {"a torn event is asked for again, between two chunks",
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5\r\nhello\r\n"), {.kind = CLOSE}, ONE_ECHO}},
+    {"a torn event is asked for again, before the end of the trailer section",
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5\r\nhello\r\n0\r\n"), {.kind = CLOSE}, ONE_ECHO}},
+    {"a server that keeps closing",
+     {NEXT, {.kind = CLOSE}, NEXT, {.kind = RESET}, NEXT, {.kind = CLOSE}, NEXT, EVENT("1", 2, "h"),
+      {.kind = CLOSE}, NEXT, {.kind = CLOSE}, NEXT, {.kind = CLOSE}},
+     .fatal = "next invocation: the connection was lost"},
+    {"the reply to a response lost: sent once more",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), {.kind = CLOSE}, RESPONSE("r1", "hi"),
+      ACCEPTED, ONE_ECHO}},
+    {"the reply to a response cut: sent once more",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), SEND("HTTP/1.1 202 Acc"), {.kind = CLOSE},
+      RESPONSE("r1", "hi"), ACCEPTED, ONE_ECHO}},
+    {"403 for a response that was sent again: it had been delivered",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), {.kind = RESET}, RESPONSE("r1", "hi"),
+      STATUS("403 x"), ONE_ECHO}},
+    {"the reply to a response lost twice",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), {.kind = CLOSE}, RESPONSE("r1", "hi"), {.kind = CLOSE}},
+     .fatal = "invocation response: the connection was lost"},
+    {"a response cut off half way",
+     {NEXT, EVENT("r1", 13, "large 8000000"), {PARTLY, NULL, 0, NULL, 100000}, {.kind = RESET}},
+     .fatal = "invocation response: the connection broke within the body", .probe = true},
+    {"closed while the handler works, large response",
+     {NEXT, EVENT("r1", 13, "later 8000000"), {.kind = CLOSE},
+      {ASKED, POST_ROUTE "r1/response", 0, NULL, 0}, ACCEPTED, ONE_ECHO}, .probe = true},
+    {"413 and a close while a large response is still being sent",
+     {NEXT, EVENT("r1", 13, "large 8000000"), {PARTLY, NULL, 0, NULL, 100000},
+      SEND("HTTP/1.1 413 Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"), {.kind = CLOSE},
+      ONE_ECHO},
+     .warns = "invocation response: status 413", .probe = true},
+    {"signals interrupt everything",
+     {ONE_ECHO, NEXT, {PAUSE, NULL, 0, NULL, 50}, SEND_SLOWLY(HEAD("r1") "Content-Length: 13\r\n\r\nlarge 8000000"),
+      {PAUSE, NULL, 0, NULL, 50}, {ASKED, POST_ROUTE "r1/response", 0, NULL, 0},
+      {PAUSE, NULL, 0, NULL, 50}, ACCEPTED, ONE_ECHO},
+     .probe = true, .environment = {"PROBE_SIGNALS=1"}},
+    {"frozen and thawed while it waits",
+     {NEXT, {SIGNAL, NULL, 0, NULL, SIGSTOP}, {PAUSE, NULL, 0, NULL, 300},
+      {SIGNAL, NULL, 0, NULL, SIGCONT}, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), ACCEPTED}},
+    {"no time-out: 3 seconds of silence", {NEXT, {PAUSE, NULL, 0, NULL, 3000}, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), ACCEPTED}},
+    {"SIGTERM while it waits", {NEXT, {SIGNAL, NULL, 0, NULL, SIGTERM}}, .ended_by = SIGTERM},
+    {"SIGTERM before the first reply", {ONE_ECHO, NEXT, SEND("HTTP/1.1 2"), {SIGNAL, NULL, 0, NULL, SIGTERM}},
+     .ended_by = SIGTERM},
+    {"a handler that crashes ends the process",
+     {NEXT, EVENT("r1", 5, "crash")}, .ended_by = SIGSEGV, .probe = true},
+
+    /* Memory. */
+    {"private memory while idle", {ONE_ECHO, NEXT, {PRIVATE, NULL, 0, NULL, 64}, EVENT("1", 1, "x"), RESPONSE("1", "x"), ACCEPTED}},
+    {"memory after 20 MiB and a few small events",
+     {NEXT, SEND(HEAD("r1") "Content-Length: 20971520\r\n\r\n"), {FILL, NULL, 0, NULL, 20971520},
+      {ECHOED, NULL, 0, NULL, 20971520}, ACCEPTED, ONE_ECHO, ONE_ECHO, ONE_ECHO, NEXT,
+      {MEMORY, NULL, 0, NULL, 2048}, EVENT("1", 1, "x"), RESPONSE("1", "x"), ACCEPTED}},
+};
+/* clang-format on */
+
+/* ---- The running case ---- */
+
+struct run {
+    const struct test *test;
+    int listener, connection, log;
+    uint16_t port;
+    pid_t pid;
+    bool waiting; /* the runtime waits for a reply */
+    struct bytes input;
+    struct request request;
+    char problem[2048];
+};
+
+static bool problem(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool problem(struct run *r, const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    if (!r->problem[0])
+        vsnprintf(r->problem, sizeof r->problem, format, values);
+    va_end(values);
+    return false;
+}
+
+static char pattern_at(size_t i) {
+    return (char)((i * 2654435761u >> 13) + (i >> 7));
+}
+
+static struct bytes pattern(size_t length) {
+    struct bytes all = {0};
+    static char block[4096];
+    for (size_t done = 0; done < length;) {
+        size_t n = length - done < sizeof block ? length - done : sizeof block;
+        for (size_t i = 0; i < n; i++)
+            block[i] = pattern_at(done + i);
+        bytes_append(&all, block, n);
+        done += n;
+    }
+    return all;
+}
+
+static void drop_connection(struct run *r, bool reset) {
+    if (r->connection < 0)
+        return;
+    struct linger at_once = {1, 0};
+    if (reset)
+        setsockopt(r->connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(r->connection);
+    r->connection = -1;
+    r->waiting = false;
+    r->input.length = 0;
+}
+
+/* One descriptor becomes readable within our patience. */
+static bool readable(int descriptor, int patience_ms) {
+    struct pollfd it = {.fd = descriptor, .events = POLLIN};
+    int n;
+    do
+        n = poll(&it, 1, patience_ms);
+    while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+static bool take_connection(struct run *r) {
+    if (r->connection >= 0)
+        return true;
+    if (!readable(r->listener, PATIENCE_MS))
+        return problem(r, "no connection came");
+    r->connection = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+    int on = 1;
+    setsockopt(r->connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return r->connection >= 0 || problem(r, "accept: %s", strerror(errno));
+}
+
+/* More of a request, from a new connection if the runtime has closed the old one in between. */
+static bool take_bytes(struct run *r, size_t most) {
+    static char block[1 << 20];
+    for (;;) {
+        if (!take_connection(r))
+            return false;
+        if (!readable(r->connection, PATIENCE_MS))
+            return problem(r, "no request came");
+        ssize_t n = recv(r->connection, block, most < sizeof block ? most : sizeof block, 0);
+        if (n > 0) {
+            bytes_append(&r->input, block, (size_t)n);
+            return true;
+        }
+        if (r->input.length)
+            return problem(r, "the connection ended within a request");
+        drop_connection(r, false);
+    }
+}
+
+static bool take_request(struct run *r) {
+    request_free(&r->request);
+    for (;;) {
+        enum reading got = request_parse(r->input.data, r->input.length, &r->request);
+        if (got == REQUEST_COMPLETE)
+            break;
+        if (got == REQUEST_MALFORMED)
+            return problem(r, "malformed request: %s", r->request.wrong);
+        if (!take_bytes(r, SIZE_MAX))
+            return false;
+    }
+    if (r->request.length != r->input.length)
+        return problem(r, "two requests at once");
+    r->waiting = true;
+    return true;
+}
+
+static bool asked(struct run *r, const struct step *s) {
+    r->input.length = 0;
+    if (!take_request(r))
+        return problem(r, "expected %s", s->text);
+    const struct request *q = &r->request;
+    char line[2048];
+    snprintf(line, sizeof line, "%.*s %.*s", (int)q->method_length, q->method,
+             (int)q->target_length, q->target);
+    if (strcmp(line, s->text) != 0)
+        return problem(r, "expected %s, got %s", s->text, line);
+    if (s->body &&
+        (strlen(s->body) != q->body.length || memcmp(s->body, q->body.data, q->body.length) != 0))
+        return problem(r, "%s: expected the body %s, got %.*s", line, s->body,
+                       (int)(q->body.length < 900 ? q->body.length : 900), q->body.data);
+    return true;
+}
+
+/* The text with the word PORT in it replaced; valid until the next call. */
+static const char *with_port(const char *text, uint16_t port) {
+    static char replaced[2048];
+    const char *at = strstr(text, "PORT");
+    snprintf(replaced, sizeof replaced, at ? "%.*s%u%s" : "%.*s", at ? (int)(at - text) : 2047,
+             text, port, at ? at + 4 : "");
+    return replaced;
+}
+
+static bool has_field(struct run *r, const struct step *s) {
+    size_t length = 0;
+    const char *value = request_field(&r->request, s->text, &length);
+    const char *expected = s->body ? with_port(s->body, r->port) : NULL;
+    if (!value != !expected ||
+        (value && (strlen(expected) != length || memcmp(value, expected, length) != 0)))
+        return problem(r, "field %s: expected %s, got %.*s", s->text, expected ? expected : "none",
+                       (int)length, value ? value : "");
+    return true;
+}
+
+static bool echoed(struct run *r, size_t length) {
+    struct bytes expected = pattern(length);
+    if (!take_request(r))
+        return false;
+    const struct bytes *body = &r->request.body;
+    bool same =
+        body->length == length && (length == 0 || !memcmp(body->data, expected.data, length));
+    bytes_free(&expected);
+    return same || problem(r, "%zu bytes are not echoed as they were sent", length);
+}
+
+static bool send_pattern(struct run *r, const struct step *s) {
+    struct bytes body = pattern(s->number), framed = {0};
+    for (size_t done = 0, size = 1; s->kind == CHUNKS && done < body.length; size++) {
+        size_t n = size % (s->length + 1);
+        n = n < body.length - done ? n : body.length - done;
+        if (n == 0)
+            continue;
+        bytes_format(&framed, size % 2 ? "%zx\r\n" : "%04zX;name=\"value\"\r\n", n);
+        bytes_append(&framed, body.data + done, n);
+        bytes_text(&framed, "\r\n");
+        done += n;
+    }
+    if (s->kind == CHUNKS)
+        bytes_text(&framed, "0\r\nTrailer: field\r\n\r\n");
+    struct bytes *out = s->kind == CHUNKS ? &framed : &body;
+    bool sent = send_all(r->connection, out->data, out->length);
+    bytes_free(&body);
+    bytes_free(&framed);
+    return sent || problem(r, "the runtime closed while it was sent an event");
+}
+
+static bool trickle(struct run *r, const struct step *s) {
+    for (size_t i = 0; i < s->length; i++) {
+        if (!send_all(r->connection, s->text + i, 1))
+            return problem(r, "the runtime closed after %zu bytes", i);
+        if (i % 16 == 0)
+            usleep(200);
+    }
+    return true;
+}
+
+/* A figure in KiB from a file of /proc: the sum of all lines that begin with the name. */
+static size_t memory_kib(pid_t pid, const char *file, const char *name) {
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    FILE *lines = fopen(path, "re");
+    size_t sum = 0;
+    while (lines && fgets(line, sizeof line, lines))
+        if (strncmp(line, name, strlen(name)) == 0)
+            sum += strtoul(strchr(line, ':') + 1, NULL, 10);
+    if (lines)
+        fclose(lines);
+    return sum;
+}
+
+static bool uses_less(struct run *r, const struct step *s) {
+    if (getenv("RUN_WITH"))
+        return true; /* the figure would be the emulator's */
+    size_t used = s->kind == MEMORY ? memory_kib(r->pid, "status", "VmRSS")
+                                    : memory_kib(r->pid, "smaps_rollup", "Private_");
+    return (used > 0 && used < s->number) || problem(r, "uses %zu KiB of %s memory", used,
+                                                     s->kind == MEMORY ? "resident" : "private");
+}
+
+/* While one reply is awaited nothing else may be asked, on this or on another connection. */
+static bool asks_one_thing(struct run *r) {
+    if (r->waiting && (readable(r->listener, 0) || readable(r->connection, 0)))
+        return problem(r, "asks again, or closes, while it waits for a reply");
+    r->waiting = false;
+    return true;
+}
+
+static bool do_step(struct run *r, const struct step *s) {
+    if ((s->kind >= BYTES && s->kind <= CHUNKS && s->kind != ECHOED) && !asks_one_thing(r))
+        return false;
+    switch (s->kind) {
+    case ASKED:
+        return asked(r, s);
+    case FIELD:
+        return has_field(r, s);
+    case BYTES:
+        return send_all(r->connection, s->text, s->length) || problem(r, "the runtime has closed");
+    case TRICKLE:
+        return trickle(r, s);
+    case FILL:
+    case CHUNKS:
+        return send_pattern(r, s);
+    case ECHOED:
+        r->input.length = 0;
+        return echoed(r, s->number);
+    case PARTLY:
+        r->input.length = 0;
+        while (r->input.length < s->number)
+            if (!take_bytes(r, s->number - r->input.length))
+                return false;
+        return true;
+    case PAUSE:
+        usleep((useconds_t)s->number * 1000);
+        return true;
+    case CLOSE:
+    case RESET:
+        drop_connection(r, s->kind == RESET);
+        return true;
+    case SIGNAL:
+        kill(r->pid, (int)s->number);
+        return true;
+    case MEMORY:
+    case PRIVATE:
+        return uses_less(r, s);
+    case END:
+        break;
+    }
+    return true;
+}
+
+/* ---- Starting and ending the runtime ---- */
+
+static const char *bootstrap, *probe;
+
+/* The words of $RUN_WITH, then the executable. */
+static void execute(const char *executable, char **environment) {
+    static char words[256];
+    char *arguments[16], *state = NULL;
+    size_t n = 0;
+    snprintf(words, sizeof words, "%s", getenv("RUN_WITH") ? getenv("RUN_WITH") : "");
+    for (char *w = strtok_r(words, " ", &state); w && n < 14; w = strtok_r(NULL, " ", &state))
+        arguments[n++] = w;
+    arguments[n++] = (char *)(uintptr_t)executable;
+    arguments[n] = NULL;
+    execvpe(arguments[0], arguments, environment);
+    _exit(127);
+}
+
+static pid_t start(const char *executable, uint16_t port, const char *const *variables, int log) {
+    char address[64], *environment[VARIABLES_MAX + 4] = {address};
+    size_t n = 1;
+    snprintf(address, sizeof address, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", port);
+    for (size_t i = 0; variables && i < VARIABLES_MAX && variables[i]; i++) {
+        bool is_address = strncmp(variables[i], "AWS_LAMBDA_RUNTIME_API", 22) == 0;
+        environment[is_address ? 0 : n++] =
+            (char *)(uintptr_t)(is_address ? with_port(variables[i], port) : variables[i]);
+    }
+    environment[n] = NULL;
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    dup2(nothing, STDIN_FILENO);
+    if (log >= 0) {
+        dup2(log, STDOUT_FILENO);
+        dup2(log, STDERR_FILENO);
+    } else {
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        close(STDERR_FILENO);
+    }
+    execute(executable, environment);
+    return -1;
+}
+
+/* Waits until the process ends by itself; false when it does not. */
+static bool ended(pid_t pid, int patience_ms, int *status) {
+    for (int waited = 0; waited <= patience_ms; waited += 5) {
+        if (waitpid(pid, status, WNOHANG) == pid)
+            return true;
+        usleep(5000);
+    }
+    return false;
+}
+
+static struct bytes all_of(int log) {
+    struct bytes text = {0};
+    char block[4096];
+    ssize_t n;
+    for (off_t at = 0; (n = pread(log, block, sizeof block, at)) > 0; at += n)
+        bytes_append(&text, block, (size_t)n);
+    bytes_append(&text, "", 1);
+    return text;
+}
+
+/* Exactly one line from the runtime that contains `expected`; nothing at all if that is NULL. */
+static bool logged(struct run *r, const char *expected) {
+    struct bytes text = all_of(r->log);
+    char *end = strchr(text.data, '\n');
+    bool fine = expected ? end && end[1] == '\0' && !strncmp(text.data, "bootstrap: ", 11) &&
+                               strstr(text.data, expected)
+                         : text.length == 1;
+    if (!fine)
+        problem(r, "on stderr: expected %s, got: %s", expected ? expected : "nothing", text.data);
+    bytes_free(&text);
+    return fine;
+}
+
+static void check_end(struct run *r) {
+    const struct test *t = r->test;
+    int status = 0;
+    if (t->fatal || t->ended_by) {
+        if (!ended(r->pid, PATIENCE_MS, &status)) {
+            problem(r, "expected it to end, but it runs");
+        } else {
+            r->pid = -1;
+            if (t->fatal && (!WIFEXITED(status) || WEXITSTATUS(status) != 1))
+                problem(r, "expected exit status 1, got wait status %d", status);
+            if (t->ended_by && (!WIFSIGNALED(status) || WTERMSIG(status) != t->ended_by))
+                problem(r, "expected signal %d, got wait status %d", t->ended_by, status);
+        }
+        if (r->pid < 0 && r->connection < 0 && readable(r->listener, 0))
+            problem(r, "made another connection before it ended");
+        logged(r, t->fatal);
+        return;
+    }
+    static const struct step next = NEXT;
+    if (asked(r, &next) && (readable(r->connection, 20) || readable(r->listener, 0)))
+        problem(r, "does not wait quietly for the next event");
+    logged(r, t->warns);
+}
+
+static bool passes(const struct test *t) {
+    struct run r = {.test = t, .listener = -1, .connection = -1, .pid = -1};
+    r.listener = listen_on_loopback(&r.port);
+    fcntl(r.listener, F_SETFD, FD_CLOEXEC);
+    r.log = memfd_create("log", MFD_CLOEXEC);
+    r.pid = start(t->probe ? probe : bootstrap, r.port, t->environment, r.log);
+    size_t n = 0;
+    while (n < STEPS_MAX && t->steps[n].kind != END && do_step(&r, &t->steps[n]))
+        n++;
+    if (!r.problem[0])
+        check_end(&r);
+    if (r.problem[0]) {
+        struct bytes text = all_of(r.log);
+        printf("FAIL %s (step %zu): %s\n%s", t->name, n, r.problem, text.data);
+        bytes_free(&text);
+    }
+    if (r.pid > 0) {
+        kill(r.pid, SIGCONT);
+        kill(r.pid, SIGKILL);
+        waitpid(r.pid, NULL, 0);
+    }
+    drop_connection(&r, false);
+    close(r.listener);
+    close(r.log);
+    request_free(&r.request);
+    bytes_free(&r.input);
+    return !r.problem[0];
+}
+
+/* ---- What no script can say ---- */
+
+static unsigned passed, failed, skipped;
+
+static void count(bool fine) {
+    fine ? passed++ : failed++;
+}
+
+/* Serves `count` echoes on one connection; the first reply tells when the runtime is there. */
+static bool serve_echoes(struct run *r, unsigned events) {
+    static const struct test plain = {.name = "echoes"};
+    static const struct step steps[] = {ONE_ECHO};
+    r->test = &plain;
+    for (unsigned i = 0; i < events; i++)
+        for (size_t n = 0; n < sizeof steps / sizeof *steps; n++)
+            if (!do_step(r, &steps[n]))
+                return false;
+    return true;
+}
+
+static struct run begin(void) {
+    struct run r = {.listener = -1, .connection = -1, .pid = -1};
+    r.listener = listen_on_loopback(&r.port);
+    fcntl(r.listener, F_SETFD, FD_CLOEXEC);
+    r.log = memfd_create("log", MFD_CLOEXEC);
+    return r;
+}
+
+static bool finish(struct run *r, const char *name, bool fine) {
+    if (r->problem[0])
+        printf("FAIL %s: %s\n", name, r->problem);
+    if (r->pid > 0) {
+        kill(r->pid, SIGKILL);
+        waitpid(r->pid, NULL, 0);
+    }
+    drop_connection(r, false);
+    close(r->listener);
+    close(r->log);
+    request_free(&r->request);
+    bytes_free(&r->input);
+    return fine && !r->problem[0];
+}
+
+static unsigned descriptors(pid_t pid) {
+    char path[64], target[64];
+    unsigned opened = 0;
+    for (int d = 0; d < 64; d++) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, d);
+        opened += readlink(path, target, sizeof target) > 0;
+    }
+    return opened;
+}
+
+/* Emulators start the runtime first and listen a little later. */
+static bool connects_to_a_late_server(void) {
+    struct run r = begin();
+    close(r.listener);
+    r.pid = start(bootstrap, r.port, NULL, r.log);
+    usleep(300000);
+    r.listener = listen_on_loopback(&r.port);
+    return finish(&r, "a late server", serve_echoes(&r, 1) && logged(&r, NULL));
+}
+
+/* With 0, 1 and 2 closed no socket may take their place: the warning would go to the server. */
+static bool runs_with_closed_streams(void) {
+    static const struct test plain = {.name = "closed streams"};
+    static const struct step steps[] = {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"),
+                                        STATUS("400 x"), ONE_ECHO};
+    struct run r = begin();
+    r.test = &plain;
+    r.pid = start(bootstrap, r.port, NULL, -1);
+    bool fine = true;
+    for (size_t n = 0; fine && n < sizeof steps / sizeof *steps; n++)
+        fine = do_step(&r, &steps[n]);
+    return finish(&r, plain.name, fine);
+}
+
+static bool leaks_nothing(void) {
+    struct run r = begin();
+    r.pid = start(bootstrap, r.port, NULL, r.log);
+    bool fine = serve_echoes(&r, 1000);
+    size_t memory = memory_kib(r.pid, "status", "VmRSS");
+    unsigned opened = descriptors(r.pid);
+    fine = fine && serve_echoes(&r, 99000);
+    size_t memory_after = memory_kib(r.pid, "status", "VmRSS");
+    if (fine && (memory_after > memory || descriptors(r.pid) != opened))
+        fine = problem(&r, "%zu KiB became %zu KiB", memory, memory_after);
+    return finish(&r, "100,000 invocations", fine && logged(&r, NULL));
+}
+
+/* The system calls as strace saw them: from execve to the first request at most 8, none of which
+ * opens a file; then 4 for an invocation. */
+static bool counts(struct run *r, const char *trace, unsigned echoes) {
+    char line[512];
+    unsigned before = 0, after = 0, to_last = 0;
+    FILE *lines = fopen(trace, "re");
+    while (lines && fgets(line, sizeof line, lines)) {
+        bool sends = strncmp(line, "sendmsg(", 8) == 0;
+        if (strncmp(line, "open", 4) == 0)
+            problem(r, "opens a file: %s", line);
+        if (to_last || after)
+            after++;
+        else if (strncmp(line, "execve(", 7) != 0)
+            before++;
+        if (sends)
+            to_last = after ? after : 1, after = after ? after : 0;
+    }
+    if (lines)
+        fclose(lines);
+    if (before == 0 || before > 8)
+        problem(r, "%u system calls to the first request", before);
+    if (to_last != 4 * echoes)
+        problem(r, "%u system calls for %u invocations", to_last, echoes);
+    return !r->problem[0];
+}
+
+static bool makes_few_system_calls(void) {
+    enum { ECHOES_COUNTED = 10 };
+    char trace[] = "/tmp/strace-XXXXXX", run_with[64];
+    struct run r = begin();
+    close(mkstemp(trace));
+    snprintf(run_with, sizeof run_with, "strace -o %s", trace);
+    setenv("RUN_WITH", run_with, 1);
+    r.pid = start(bootstrap, r.port, NULL, r.log);
+    unsetenv("RUN_WITH");
+    bool fine = serve_echoes(&r, ECHOES_COUNTED);
+    static const struct step next = NEXT;
+    fine = fine && asked(&r, &next);
+    usleep(50000);
+    fine = fine && counts(&r, trace, ECHOES_COUNTED);
+    unlink(trace);
+    return finish(&r, "system calls", fine);
+}
+
+int main(int count_of_arguments, char **arguments) {
+    if (count_of_arguments < 3) {
+        fprintf(stderr, "end_to_end: expected the paths of bootstrap and of the probe\n");
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    bootstrap = arguments[1];
+    probe = arguments[2];
+    const char *only = count_of_arguments > 3 ? arguments[3] : NULL;
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+        if (!only || strstr(tests[i].name, only))
+            count(passes(&tests[i]));
+    if (!only) {
+        count(connects_to_a_late_server());
+        count(runs_with_closed_streams());
+        bool emulated = getenv("RUN_WITH") != NULL;
+        if (emulated) {
+            printf("SKIP leaks and system calls: they would be the emulator's\n");
+            skipped += 2;
+        } else {
+            count(leaks_nothing());
+            if (system("strace -o /dev/null true >/dev/null 2>&1") == 0) {
+                count(makes_few_system_calls());
+            } else {
+                printf("SKIP system calls: strace is missing, or not allowed to trace\n");
+                skipped++;
+            }
+        }
+    }
+    printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+    return failed ? 1 : 0;
+}

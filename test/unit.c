@@ -1,0 +1,408 @@
+/* unit.c - every parser of bootstrap.c with its table, and every framed reply in every split.
+ *
+ * Includes the source and replaces the edge of the system, recv, by a script. What is parsed ends
+ * at an inaccessible page, so that one byte read too many ends the test; built with ASan and UBSan
+ * where the compiler has them.
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+static ssize_t scripted_recv(int, void *, size_t, int);
+#define recv scripted_recv
+#define main runtime_main
+#include "../bootstrap.c"
+#undef main
+#undef recv
+
+static unsigned passed, failed;
+
+static void check(bool fine, const char *what, struct text shown) {
+    char storage[512];
+    struct buffer to = {storage, 0, sizeof storage - 1, false};
+    fine ? passed++ : failed++;
+    if (fine)
+        return;
+    append_json_string(&to, first_bytes(shown, 60));
+    printf("FAIL %s %.*s\n", what, (int)to.length, to.data);
+}
+
+/* ---- Memory with an inaccessible page behind it ---- */
+
+enum { ACCESSIBLE = 1 << 20 };
+static char *wall; /* the first byte that cannot be touched */
+
+static void build_wall(void) {
+    char *memory =
+        mmap(NULL, ACCESSIBLE + MEMORY_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED || mprotect(memory, ACCESSIBLE, PROT_READ | PROT_WRITE) != 0) {
+        perror("unit: mmap");
+        exit(1);
+    }
+    wall = memory + ACCESSIBLE;
+}
+
+static struct text at_wall(struct text text) {
+    char *copy = wall - text.length;
+    if (text.length)
+        memcpy(copy, text.data, text.length);
+    return (struct text){copy, text.length};
+}
+
+/* ---- Text ---- */
+
+static void test_numbers(void) {
+    static const struct {
+        const char *text;
+        unsigned base;
+        bool valid;
+        uint64_t value;
+    } rows[] = {
+        {"0", 10, true, 0},
+        {"7", 10, true, 7},
+        {"007", 10, true, 7},
+        {"1234567890123", 10, true, 1234567890123},
+        {"18446744073709551615", 10, true, UINT64_MAX},
+        {"18446744073709551616", 10, false, 0},
+        {"28446744073709551615", 10, false, 0},
+        {"99999999999999999999999", 10, false, 0},
+        {"", 10, false, 0},
+        {"-1", 10, false, 0},
+        {"+1", 10, false, 0},
+        {" 1", 10, false, 0},
+        {"1 ", 10, false, 0},
+        {"1a", 10, false, 0},
+        {"a", 10, false, 0},
+        {"/", 10, false, 0},
+        {":", 10, false, 0},
+        {"1.0", 10, false, 0},
+        {"0x10", 16, false, 0},
+        {"10", 16, true, 16},
+        {"aF", 16, true, 175},
+        {"0000000000000000000000fE", 16, true, 254},
+        {"ffffffffffffffff", 16, true, UINT64_MAX},
+        {"10000000000000000", 16, false, 0},
+        {"g", 16, false, 0},
+        {"@", 16, false, 0},
+        {"`", 16, false, 0},
+        {"\xb1", 16, false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint64_t number = 4711;
+        struct text text = at_wall(text_of(rows[i].text));
+        bool valid = parse_number(text, rows[i].base, &number);
+        check(valid == rows[i].valid && number == (valid ? rows[i].value : 4711), "number", text);
+    }
+}
+
+static void test_cutting(void) {
+    struct text rest = at_wall(S("a,,b,")), part;
+    check(cut(&rest, ',', &part) && equal(part, S("a")) && equal(rest, S(",b,")), "cut", rest);
+    check(cut(&rest, ',', &part) && equal(part, S("")) && equal(rest, S("b,")), "cut", rest);
+    check(cut(&rest, ',', &part) && equal(part, S("b")) && rest.length == 0, "cut", rest);
+    check(!cut(&rest, ',', &part) && part.length == 0 && rest.length == 0, "cut nothing", rest);
+    rest = at_wall(S("abc"));
+    check(!cut(&rest, ',', &part) && equal(part, S("abc")) && rest.length == 0, "cut all", part);
+    rest = absent;
+    check(!cut(&rest, ',', &part) && part.length == 0, "cut absent", part);
+    check(equal(trim(at_wall(S(" \t a b\t "))), S("a b")), "trim", absent);
+    check(trim(at_wall(S(" \t"))).length == 0, "trim blanks", absent);
+    check(equal(trim_end(at_wall(S(" a "))), S(" a")), "trim_end", absent);
+    check(equal_in_any_case(at_wall(S("aZ-1")), S("Az-1")), "equal", absent);
+    check(!equal_in_any_case(at_wall(S("a")), S("ab")), "shorter", absent);
+    check(!equal_in_any_case(at_wall(S("ab")), S("a")), "longer", absent);
+    check(!equal_in_any_case(at_wall(S("@[")), S("`{")), "not letters", absent);
+    check(!equal(S("ab"), S("aB")) && equal(absent, S("")), "equal", absent);
+    check(text_of(NULL).data == NULL && text_of("").data != NULL, "absent is not empty", absent);
+}
+
+static void test_first_bytes(void) {
+    check(equal(first_bytes(at_wall(S("abc")), 3), S("abc")), "all", absent);
+    check(equal(first_bytes(at_wall(S("abcd")), 3), S("abc")), "cut", absent);
+    check(equal(first_bytes(at_wall(S("ab\xe2\x82\xac")), 3), S("ab")), "within a character",
+          absent);
+    check(equal(first_bytes(at_wall(S("ab\xe2\x82\xac")), 4), S("ab")), "within a character",
+          absent);
+    check(equal(first_bytes(at_wall(S("ab\xe2\x82\xac")), 5), S("ab\xe2\x82\xac")), "behind",
+          absent);
+    check(first_bytes(at_wall(S("\x80\x80\x80\x80\x80\x80")), 5).length == 2, "no UTF-8", absent);
+}
+
+static void test_json(void) {
+    static const struct {
+        struct text from;
+        const char *to;
+    } rows[] = {
+#define ROW(from, to) {{from, sizeof(from) - 1}, to}
+        ROW("", ""),
+        ROW("plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 /",
+            "plain \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 /"),
+        ROW("\"\\", "\\\"\\\\"),
+        ROW("\0\x01\t\n\r\x1f\x7f", "\\u0000\\u0001\\u0009\\u000a\\u000d\\u001f\\u007f"),
+        ROW("\x80", "\xef\xbf\xbd"),
+        ROW("\xff", "\xef\xbf\xbd"),
+        ROW("a\xc3", "a\xef\xbf\xbd"),
+        ROW("\xc3(", "\xef\xbf\xbd("),
+        ROW("\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"),
+        ROW("\xf0\x9f\x98", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
+        ROW("\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"),                 /* overlong */
+        ROW("\xc1\xbf", "\xef\xbf\xbd\xef\xbf\xbd"),                 /* overlong */
+        ROW("\xe0\x9f\xbf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"), /* overlong */
+        ROW("\xe0\xa0\x80", "\xe0\xa0\x80"),                         /* U+0800 */
+        ROW("\xf0\x8f\xbf\xbf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
+        ROW("\xf0\x90\x80\x80", "\xf0\x90\x80\x80"),                 /* U+10000 */
+        ROW("\xed\x9f\xbf", "\xed\x9f\xbf"),                         /* U+D7FF */
+        ROW("\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"), /* a surrogate */
+        ROW("\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"),                 /* U+10FFFF */
+        ROW("\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
+        ROW("\xf5\x80\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char storage[128];
+        struct buffer to = {storage, 0, sizeof storage, false};
+        append_json_string(&to, at_wall(rows[i].from));
+        struct text all = text_in(&to), inner = {all.data + 1, all.length - 2};
+        check(all.length >= 2 && all.data[0] == '"' && all.data[all.length - 1] == '"' &&
+                  equal(inner, text_of(rows[i].to)) && !to.overflow,
+              "JSON string", rows[i].from);
+    }
+}
+
+static void test_buffer(void) {
+    char storage[4] = "....";
+    struct buffer to = {storage, 0, 3, false};
+    append(&to, S("ab"));
+    append(&to, S(""));
+    append(&to, absent);
+    check(!to.overflow && to.length == 2, "append", text_in(&to));
+    append(&to, S("cd"));
+    check(to.overflow && to.length == 2, "append beyond the end", text_in(&to));
+    append(&to, S("c"));
+    check(to.overflow && to.length == 3 && storage[3] == '.', "overflow is remembered", absent);
+    char digits[20];
+    struct buffer number = {digits, 0, sizeof digits, false};
+    append_number(&number, UINT64_MAX);
+    check(equal(text_in(&number), S("18446744073709551615")), "number", text_in(&number));
+    number.length = 0;
+    append_number(&number, 0);
+    check(equal(text_in(&number), S("0")), "number", text_in(&number));
+}
+
+/* ---- The address ---- */
+
+static void test_addresses(void) {
+    static const struct {
+        const char *setting;
+        uint32_t address; /* 0: refused */
+        uint16_t port;
+        const char *host, *path;
+    } rows[] = {
+        {"127.0.0.1:9001", 0x7f000001, 9001, "127.0.0.1:9001", ""},
+        {"169.254.100.1:1", 0xa9fe6401, 1, "169.254.100.1:1", ""},
+        {"255.255.255.255:65535", 0xffffffff, 65535, "255.255.255.255:65535", ""},
+        {"127.0.0.1", 0x7f000001, 80, "127.0.0.1", ""},
+        {"localhost", 0x7f000001, 80, "localhost", ""},
+        {"LocalHost:8080/", 0x7f000001, 8080, "LocalHost:8080", ""},
+        {"10.0.0.1/_runtime/f", 0x0a000001, 80, "10.0.0.1", "/_runtime/f"},
+        {"10.0.0.1:007/a//", 0x0a000001, 7, "10.0.0.1:007", "/a"},
+        {"", 0, 0, NULL, NULL},
+        {":9001", 0, 0, NULL, NULL},
+        {"/", 0, 0, NULL, NULL},
+        {"127.0.0.1:", 0, 0, NULL, NULL},
+        {"127.0.0.1:0", 0, 0, NULL, NULL},
+        {"127.0.0.1:65536", 0, 0, NULL, NULL},
+        {"127.0.0.1:18446744073709560617", 0, 0, NULL, NULL},
+        {"127.0.0.1:9001:1", 0, 0, NULL, NULL},
+        {"127.0.0.1:-1", 0, 0, NULL, NULL},
+        {"127.0.0:1", 0, 0, NULL, NULL},
+        {"127.0.0.1.1:1", 0, 0, NULL, NULL},
+        {"127.0.0.1.:1", 0, 0, NULL, NULL},
+        {"127..0.1:1", 0, 0, NULL, NULL},
+        {"127.0.0.01:1", 0, 0, NULL, NULL},
+        {"127.0.0.256:1", 0, 0, NULL, NULL},
+        {"127.0.0.4294967297:1", 0, 0, NULL, NULL},
+        {"2130706433:1", 0, 0, NULL, NULL},
+        {"local:1", 0, 0, NULL, NULL},
+        {"localhost.:1", 0, 0, NULL, NULL},
+        {"[::1]:1", 0, 0, NULL, NULL},
+        {"http://127.0.0.1:1", 0, 0, NULL, NULL},
+        {"127.0.0.1:1/a b", 0, 0, NULL, NULL},
+        {"127.0.0.1:1/\x7f", 0, 0, NULL, NULL},
+        {"127.0.0.1:1/\xc3\xa9", 0, 0, NULL, NULL},
+        {"127.0.0.1:1/#", 0, 0, NULL, NULL},
+        {"127.0.0.1:1?", 0, 0, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct runtime runtime = {0};
+        struct text setting = at_wall(text_of(rows[i].setting));
+        bool valid = parse_address(setting, &runtime);
+        const struct sockaddr_in *a = &runtime.connection.address;
+        check(valid == (rows[i].port != 0) &&
+                  (!valid || (ntohl(a->sin_addr.s_addr) == rows[i].address &&
+                              ntohs(a->sin_port) == rows[i].port && a->sin_family == AF_INET &&
+                              equal(runtime.host, text_of(rows[i].host)) &&
+                              equal(runtime.path, text_of(rows[i].path)))),
+              "address", setting);
+    }
+    char longest[ADDRESS_MAX + 1];
+    struct runtime runtime = {0};
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "1.2.3.4/", 8);
+    check(parse_address((struct text){longest, ADDRESS_MAX}, &runtime), "longest address", absent);
+    check(!parse_address((struct text){longest, ADDRESS_MAX + 1}, &runtime), "longer", absent);
+}
+
+/* ---- Framed replies ---- */
+
+static struct {
+    struct text bytes;
+    size_t at, first, piece; /* `first` bytes in the first piece, `piece` in every other */
+} script;
+
+static ssize_t scripted_recv(int descriptor, void *to, size_t room, int flags) {
+    (void)descriptor, (void)flags;
+    size_t n = script.at == 0 ? script.first : script.piece;
+    n = n < script.bytes.length - script.at ? n : script.bytes.length - script.at;
+    n = n < room ? n : room;
+    if (n)
+        memcpy(to, script.bytes.data + script.at, n);
+    script.at += n;
+    return (ssize_t)n;
+}
+
+static enum reading read_scripted(struct text bytes, size_t first, size_t piece,
+                                  struct reply *reply, struct connection *c) {
+    script.bytes = bytes;
+    script.at = 0;
+    script.first = first;
+    script.piece = piece;
+    use_memory(c, wall - bytes.length, MEMORY_MAX);
+    c->socket = 0;
+    return read_reply(c, reply);
+}
+
+struct framed {
+    const char *name;
+    struct text bytes, body;
+    enum reading expected;
+    int status;
+    bool persistent;
+};
+
+static void test_split(const struct framed *row, size_t first, size_t piece) {
+    struct reply reply;
+    struct connection c;
+    enum reading got = read_scripted(row->bytes, first, piece, &reply, &c);
+    check(got == row->expected && (got != REFUSED || reply.wrong) &&
+              (got != COMPLETE ||
+               (reply.status == row->status && reply.persistent == row->persistent &&
+                equal(reply.body, row->body) && c.next == c.end && script.at == row->bytes.length)),
+          row->name, row->bytes);
+}
+
+/* What breaks off is LOST wherever it does, unless the end of the connection is its end. */
+static void test_prefixes(const struct framed *row) {
+    for (size_t length = 0; length < row->bytes.length; length++) {
+        struct reply reply;
+        struct connection c;
+        enum reading got = read_scripted((struct text){row->bytes.data, length}, 7, 7, &reply, &c);
+        check(got == LOST, "a part is lost", (struct text){row->bytes.data, length});
+    }
+}
+
+static void test_framing(void) {
+#define OK "HTTP/1.1 200 OK\r\n"
+#define CH OK "Transfer-Encoding: chunked\r\n\r\n"
+#define FRAMED(name, bytes, body, status, persistent) \
+    { name, {bytes, sizeof(bytes) - 1}, {body, sizeof(body) - 1}, COMPLETE, status, persistent }
+#define NOT(bytes) \
+    { "refused", {bytes, sizeof(bytes) - 1}, {NULL, 0}, REFUSED, 0, false }
+    /* clang-format off */
+    static const struct framed rows[] = {
+        FRAMED("length", OK "Content-Length: 5\r\n\r\nhello", "hello", 200, true),
+        FRAMED("no body", OK "Content-Length: 0\r\n\r\n", "", 200, true),
+        FRAMED("204", "HTTP/1.1 204 No Content\r\n\r\n", "", 204, true),
+        FRAMED("304", "HTTP/1.1 304 \r\nContent-Length: 3\r\n\r\n", "", 304, true),
+        FRAMED("interim", "HTTP/1.1 100\r\n\r\nHTTP/1.1 199 a\r\nb: c\r\n\r\n" OK "content-length:1\r\n\r\nx", "x", 200, true),
+        FRAMED("one chunk", CH "5\r\nhello\r\n0\r\n\r\n", "hello", 200, true),
+        FRAMED("no chunk", CH "0\r\n\r\n", "", 200, true),
+        FRAMED("many chunks", CH "1\r\na\r\n2;x\r\nbc\r\n003 ;x=\"1\"\r\n\r\nd\r\n1\r\n\n\r\n0000\r\n\r\n", "abc\r\nd\n", 200, true),
+        FRAMED("chunks of 10 and more", CH "a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n", "01234567890123456789a", 200, true),
+        FRAMED("trailer section", CH "1\r\na\r\n0\r\nContent-Length: 5\r\nConnection: close\r\n\r\n", "a", 200, true),
+        FRAMED("close", OK "Connection: close\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
+        FRAMED("close in a list", OK "Connection: keep-alive,\tCLOSE , x\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
+        FRAMED("keep-alive", OK "Connection: closed\r\nContent-Length: 1\r\n\r\nx", "x", 200, true),
+        FRAMED("1.0", "HTTP/1.0 202 A\r\nContent-Length: 1\r\n\r\nx", "x", 202, false),
+        FRAMED("1.0 keep-alive", "HTTP/1.0 202\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", "x", 202, true),
+        NOT("\r\n\r\n"),
+        NOT("HTTP/1.2 200 OK\r\n\r\n"),
+        NOT("HTTP/1.1  200 OK\r\n\r\n"),
+        NOT("http/1.1 200 OK\r\n\r\n"),
+        NOT("HTTP/1.1 +20 OK\r\n\r\n"),
+        NOT("HTTP/1.1 200 \x01\r\n\r\n"),
+        NOT("HTTP/1.1 200 \x7f\r\n\r\n"),
+        NOT(OK "a : b\r\n\r\n"),
+        NOT(OK "a\x01: b\r\n\r\n"),
+        NOT(OK "\xc3\xa9: b\r\n\r\n"),
+        NOT(OK "a: \x7f\r\n\r\n"),
+        NOT(OK "a: b\r\n c\r\n\r\n"),
+        NOT(OK "a: b\r\n\tc: d\r\n\r\n"),
+        NOT(OK "Content-Length: 1, 1\r\n\r\nx"),
+        NOT(OK "Content-Length: 1 1\r\n\r\nx"),
+        NOT(OK "Content-Length: 01\r\nContent-Length: 1\r\n\r\nx"),
+        NOT(OK "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+        NOT(OK "Transfer-Encoding: identity\r\n\r\n0\r\n\r\n"),
+        NOT(CH " 1\r\na\r\n0\r\n\r\n"),
+        NOT(CH "1 \r\na\r\n0\r\n\r\n"),
+        NOT(CH "1\x01;\r\na\r\n0\r\n\r\n"),
+        NOT(CH "1;\x01\r\na\r\n0\r\n\r\n"),
+        NOT(CH ";1\r\na\r\n0\r\n\r\n"),
+        NOT(CH "1\r\na0\r\n\r\n"),
+        NOT(CH "0\r\n\r: a\r\n\r\n"),
+    };
+    /* clang-format on */
+    static const struct framed until_close =
+        FRAMED("until the end", OK "a: b\r\n\r\nall of\r\nthis", "all of\r\nthis", 200, false);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        for (size_t first = 1; first <= rows[i].bytes.length; first++)
+            test_split(&rows[i], first, SIZE_MAX);
+        test_split(&rows[i], 1, 1);
+        test_split(&rows[i], 2, 2);
+        if (rows[i].expected == COMPLETE)
+            test_prefixes(&rows[i]);
+    }
+    for (size_t first = 1; first <= until_close.bytes.length; first++)
+        test_split(&until_close, first, 1);
+}
+
+static void test_too_large(void) {
+    static const char *const rows[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2000001\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n2000000\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct reply reply;
+        struct connection c;
+        struct text bytes = text_of(rows[i]);
+        check(read_scripted(bytes, 1, 9, &reply, &c) == TOO_LARGE, "too large", bytes);
+    }
+}
+
+int main(void) {
+    build_wall();
+    test_numbers();
+    test_cutting();
+    test_first_bytes();
+    test_json();
+    test_buffer();
+    test_addresses();
+    test_framing();
+    test_too_large();
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,577 @@
+/* wire.c - the server's side of HTTP/1.1: see wire.h.
+ *
+ * Strict on purpose. RFC 9112 lets a server forgive much that a client must never send; here
+ * the client is the program under test, so whatever it must not send is malformed, and `wrong`
+ * says why with the section that forbids it.
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#define _GNU_SOURCE 1
+#include "wire.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- Limits ------------------------------------------------------------------------------- */
+
+enum {
+    HEAD_MAX = 1 << 20,       /* Lambda's quota for request line and header values together */
+    CHUNK_LINE_MAX = 1 << 16, /* a chunk-size line beyond this never ends */
+    LENGTH_DIGITS = 15 /* significant digits of a length: no overflow, decimal or hexadecimal */
+};
+
+/* ---- Bytes -------------------------------------------------------------------------------- */
+
+static void reserve(struct bytes *to, size_t more) {
+    if (more <= to->capacity - to->length)
+        return;
+    size_t capacity = to->capacity < 256 ? 256 : to->capacity;
+    while (capacity < SIZE_MAX / 2 && capacity - to->length < more)
+        capacity *= 2;
+    char *data = capacity - to->length < more ? NULL : realloc(to->data, capacity);
+    if (data == NULL) {
+        fprintf(stderr, "wire: no memory for %zu bytes\n", more);
+        exit(1);
+    }
+    to->data = data;
+    to->capacity = capacity;
+}
+
+void bytes_append(struct bytes *to, const void *data, size_t length) {
+    if (length == 0)
+        return;
+    reserve(to, length);
+    memcpy(to->data + to->length, data, length);
+    to->length += length;
+}
+
+void bytes_text(struct bytes *to, const char *text) {
+    bytes_append(to, text, strlen(text));
+}
+
+void bytes_format(struct bytes *to, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (length <= 0)
+        return;
+    reserve(to, (size_t)length + 1); /* vsnprintf wants room for its NUL */
+    va_start(arguments, format);
+    vsnprintf(to->data + to->length, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    to->length += (size_t)length;
+}
+
+void bytes_drop_front(struct bytes *from, size_t length) {
+    if (length == 0)
+        return;
+    from->length -= length;
+    memmove(from->data, from->data + length, from->length);
+}
+
+void bytes_free(struct bytes *bytes) {
+    free(bytes->data);
+    *bytes = (struct bytes){0};
+}
+
+/* ---- Text: pointer and length ------------------------------------------------------------- */
+
+struct text {
+    const char *at;
+    size_t length;
+};
+
+static bool same_word(struct text a, const char *word) {
+    return a.length == strlen(word) && strncasecmp(a.at, word, a.length) == 0;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+static struct text trim(struct text t) {
+    while (t.length > 0 && is_blank(t.at[0])) {
+        t.at++;
+        t.length--;
+    }
+    while (t.length > 0 && is_blank(t.at[t.length - 1]))
+        t.length--;
+    return t;
+}
+
+/* RFC 9110 5.6.2. */
+static bool is_token_byte(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static size_t token_length(struct text t) {
+    size_t n = 0;
+    while (n < t.length && is_token_byte(t.at[n]))
+        n++;
+    return n;
+}
+
+static bool is_token(struct text t) {
+    return t.length > 0 && token_length(t) == t.length;
+}
+
+/* Cuts the text before the first `byte` off the front of `rest`, and the byte with it. */
+static bool cut(struct text *rest, char byte, struct text *front) {
+    const char *found = rest->length == 0 ? NULL : memchr(rest->at, byte, rest->length);
+    if (found == NULL)
+        return false;
+    *front = (struct text){rest->at, (size_t)(found - rest->at)};
+    rest->at = found + 1;
+    rest->length -= front->length + 1;
+    return true;
+}
+
+static int digit_value(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+}
+
+/* Nothing but digits; leading zeros as many as they like. */
+static bool parse_length(struct text t, unsigned base, uint64_t *value) {
+    unsigned significant = 0;
+    *value = 0;
+    for (size_t i = 0; i < t.length; i++) {
+        unsigned digit = (unsigned)digit_value(t.at[i]);
+        if (digit >= base)
+            return false;
+        significant += significant > 0 || digit > 0;
+        *value = *value * base + digit;
+        if (significant > LENGTH_DIGITS)
+            return false;
+    }
+    return t.length > 0;
+}
+
+/* ---- Lines -------------------------------------------------------------------------------- */
+
+enum line { LINE_INCOMPLETE, LINE_WHOLE, LINE_WRONG };
+
+/* Cuts a line off `rest`. RFC 9112 2.2: a line ends with CRLF and holds no other CR. */
+static enum line cut_line(struct text *rest, struct text *line, const char **wrong) {
+    if (!cut(rest, '\n', line))
+        return LINE_INCOMPLETE;
+    if (line->length == 0 || line->at[line->length - 1] != '\r')
+        *wrong = "a line ends with LF alone, not with CRLF (RFC 9112 2.2)";
+    else if (memchr(line->at, '\r', --line->length) != NULL)
+        *wrong = "a CR stands inside a line (RFC 9112 2.2)";
+    return *wrong == NULL ? LINE_WHOLE : LINE_WRONG;
+}
+
+/* RFC 9112 5: field-name ":" OWS field-value OWS; RFC 9110 5.5 for the bytes of a value. */
+static const char *check_field(struct text line, struct text *name, struct text *value) {
+    *value = line;
+    if (is_blank(line.at[0]))
+        return "a field line begins with a blank: obsolete line folding (RFC 9112 5.2)";
+    if (!cut(value, ':', name))
+        return "a field line has no colon (RFC 9112 5)";
+    if (name->length > 0 && is_blank(name->at[name->length - 1]))
+        return "a blank stands between field name and colon (RFC 9112 5.1)";
+    if (!is_token(*name))
+        return "a field name is no token (RFC 9110 5.1)";
+    *value = trim(*value);
+    for (size_t i = 0; i < value->length; i++)
+        if (((unsigned char)value->at[i] < ' ' && value->at[i] != '\t') || value->at[i] == 127)
+            return "a field value holds a control character (RFC 9110 5.5)";
+    return NULL;
+}
+
+/* ---- The head ----------------------------------------------------------------------------- */
+
+/* RFC 9112 3: method SP request-target SP HTTP-version. */
+static const char *parse_request_line(struct text line, struct request *r, bool *http_1_0) {
+    struct text method, target, version = line;
+    if (!cut(&version, ' ', &method) || !is_token(method))
+        return "the request line begins with no method and one space (RFC 9112 3)";
+    if (!cut(&version, ' ', &target) || target.length == 0)
+        return "the request line has no target between two single spaces (RFC 9112 3)";
+    if (target.at[0] != '/')
+        return "the request target does not begin with a slash (RFC 9112 3.2.1)";
+    for (size_t i = 0; i < target.length; i++)
+        if (target.at[i] <= ' ' || target.at[i] >= 127 || target.at[i] == '#')
+            return "the request target holds a byte that no URI has (RFC 9112 3.2)";
+    *http_1_0 = version.length == 8 && memcmp(version.at, "HTTP/1.0", 8) == 0;
+    if (!*http_1_0 && !(version.length == 8 && memcmp(version.at, "HTTP/1.1", 8) == 0))
+        return "the version is neither HTTP/1.1 nor HTTP/1.0 (RFC 9112 2.3)";
+    r->method = method.at;
+    r->method_length = method.length;
+    r->target = target.at;
+    r->target_length = target.length;
+    return NULL;
+}
+
+struct framing {
+    unsigned hosts, lengths, codings;
+    uint64_t content_length;
+    bool http_1_0, close, keep_alive;
+};
+
+static void note_connection(struct text value, struct framing *f) {
+    struct text option, rest = value;
+    for (bool more = true; more;) {
+        more = cut(&rest, ',', &option);
+        option = trim(more ? option : rest);
+        f->close |= same_word(option, "close");
+        f->keep_alive |= same_word(option, "keep-alive");
+    }
+}
+
+/* The fields that decide where the message ends. */
+static const char *note_field(struct text name, struct text value, struct framing *f,
+                              struct request *r) {
+    if (same_word(name, "Host"))
+        f->hosts++;
+    if (same_word(name, "Connection"))
+        note_connection(value, f);
+    if (same_word(name, "Content-Length")) {
+        f->lengths++;
+        if (!parse_length(value, 10, &f->content_length))
+            return "Content-Length is no number of a sane size (RFC 9110 8.6)";
+    }
+    if (same_word(name, "Transfer-Encoding")) {
+        f->codings++;
+        if (!same_word(value, "chunked"))
+            return "Transfer-Encoding is something else than chunked (RFC 9112 6.1)";
+    }
+    if (same_word(name, "Expect")) {
+        r->expects_continue = true;
+        if (!same_word(value, "100-continue"))
+            return "Expect asks for something else than 100-continue (RFC 9110 10.1.1)";
+    }
+    return NULL;
+}
+
+static const char *check_framing(const struct framing *f) {
+    if (f->hosts > 1 || (f->hosts == 0 && !f->http_1_0))
+        return "there is not exactly one Host field (RFC 9112 3.2)";
+    if (f->lengths > 1)
+        return "Content-Length comes more than once (RFC 9112 6.3)";
+    if (f->codings > 1)
+        return "chunked is applied more than once (RFC 9112 6.1)";
+    if (f->codings > 0 && f->lengths > 0)
+        return "Transfer-Encoding and Content-Length come together (RFC 9112 6.2)";
+    if (f->codings > 0 && f->http_1_0)
+        return "Transfer-Encoding comes in an HTTP/1.0 message (RFC 9112 6.1)";
+    return NULL;
+}
+
+/* The field lines up to the blank line; `rest` begins with the first of them. */
+static enum line parse_fields(struct text *rest, struct request *r, struct framing *f) {
+    struct text line, name, value;
+    r->fields = rest->at;
+    for (;;) {
+        size_t so_far = (size_t)(rest->at - r->fields);
+        enum line found = cut_line(rest, &line, &r->wrong);
+        if (found != LINE_WHOLE)
+            return found;
+        if (line.length == 0) {
+            r->fields_length = so_far;
+            return LINE_WHOLE;
+        }
+        r->wrong = check_field(line, &name, &value);
+        if (r->wrong == NULL)
+            r->wrong = note_field(name, value, f, r);
+        if (r->wrong != NULL)
+            return LINE_WRONG;
+    }
+}
+
+static enum line parse_head(struct text *rest, struct request *r, struct framing *f) {
+    struct text line;
+    enum line found = cut_line(rest, &line, &r->wrong);
+    if (found != LINE_WHOLE)
+        return found;
+    r->wrong = parse_request_line(line, r, &f->http_1_0);
+    if (r->wrong != NULL)
+        return LINE_WRONG;
+    found = parse_fields(rest, r, f);
+    if (found == LINE_WHOLE)
+        r->wrong = check_framing(f);
+    return r->wrong != NULL ? LINE_WRONG : found;
+}
+
+/* ---- The chunked body (RFC 9112 7.1) ------------------------------------------------------ */
+
+/* quoted-string, RFC 9110 5.6.4: its length with the quotes, 0 when it is none. */
+static size_t quoted_length(struct text t) {
+    if (t.length == 0 || t.at[0] != '"')
+        return 0;
+    for (size_t i = 1; i < t.length; i++) {
+        if (t.at[i] == '"')
+            return i + 1;
+        i += t.at[i] == '\\';
+    }
+    return 0;
+}
+
+/* *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), RFC 9112 7.1.1. */
+static bool are_extensions(struct text t) {
+    for (t = trim(t); t.length > 0; t = trim(t)) {
+        if (t.at[0] != ';')
+            return false;
+        t = trim((struct text){t.at + 1, t.length - 1});
+        size_t name = token_length(t);
+        if (name == 0)
+            return false;
+        t = trim((struct text){t.at + name, t.length - name});
+        if (t.length == 0 || t.at[0] != '=')
+            continue;
+        t = trim((struct text){t.at + 1, t.length - 1});
+        size_t value = token_length(t) > 0 ? token_length(t) : quoted_length(t);
+        if (value == 0)
+            return false;
+        t = (struct text){t.at + value, t.length - value};
+    }
+    return true;
+}
+
+static const char *parse_chunk_size(struct text line, uint64_t *size) {
+    size_t digits = 0;
+    while (digits < line.length && digit_value(line.at[digits]) < 16)
+        digits++;
+    if (!parse_length((struct text){line.at, digits}, 16, size))
+        return "a chunk size is no hexadecimal number of a sane size (RFC 9112 7.1)";
+    if (!are_extensions((struct text){line.at + digits, line.length - digits}))
+        return "a chunk extension is malformed (RFC 9112 7.1.1)";
+    return NULL;
+}
+
+static enum line parse_trailers(struct text *rest, struct request *r) {
+    struct text line, name, value;
+    for (;;) {
+        enum line found = cut_line(rest, &line, &r->wrong);
+        if (found != LINE_WHOLE || line.length == 0)
+            return found;
+        r->wrong = check_field(line, &name, &value);
+        if (r->wrong == NULL && (same_word(name, "Content-Length") || same_word(name, "Host") ||
+                                 same_word(name, "Transfer-Encoding")))
+            r->wrong = "a field about framing or routing comes as a trailer (RFC 9110 6.5.1)";
+        if (r->wrong != NULL)
+            return LINE_WRONG;
+        bytes_append(&r->trailers, line.at, line.length + 2);
+    }
+}
+
+/* One chunk, its data into the body. LINE_WHOLE with `size` 0 is the last one. */
+static enum line parse_chunk(struct text *rest, struct request *r, uint64_t *size) {
+    struct text line;
+    enum line found = cut_line(rest, &line, &r->wrong);
+    if (found != LINE_WHOLE)
+        return found;
+    r->wrong = parse_chunk_size(line, size);
+    if (r->wrong != NULL)
+        return LINE_WRONG;
+    if (*size == 0)
+        return LINE_WHOLE;
+    if (rest->length < *size + 2)
+        return LINE_INCOMPLETE;
+    if (memcmp(rest->at + *size, "\r\n", 2) != 0) {
+        r->wrong = "chunk data is not followed by CRLF (RFC 9112 7.1)";
+        return LINE_WRONG;
+    }
+    bytes_append(&r->body, rest->at, (size_t)*size);
+    rest->at += *size + 2;
+    rest->length -= (size_t)*size + 2;
+    return LINE_WHOLE;
+}
+
+static enum line parse_chunked(struct text *rest, struct request *r) {
+    uint64_t size;
+    for (;;) {
+        size = 1;
+        enum line found = parse_chunk(rest, r, &size);
+        if (found == LINE_INCOMPLETE && size == 1 && rest->length > CHUNK_LINE_MAX) {
+            r->wrong = "a chunk-size line does not end (RFC 9112 7.1)";
+            return LINE_WRONG;
+        }
+        if (found != LINE_WHOLE)
+            return found;
+        if (size == 0)
+            return parse_trailers(rest, r);
+    }
+}
+
+/* ---- The request -------------------------------------------------------------------------- */
+
+static enum reading incomplete(struct request *r) {
+    bytes_free(&r->body);
+    bytes_free(&r->trailers);
+    return REQUEST_INCOMPLETE;
+}
+
+static enum reading malformed(struct request *r) {
+    incomplete(r);
+    return REQUEST_MALFORMED;
+}
+
+static enum line parse_body(struct text *rest, struct request *r, const struct framing *f) {
+    if (r->chunked)
+        return parse_chunked(rest, r);
+    if (rest->length < f->content_length)
+        return LINE_INCOMPLETE;
+    bytes_append(&r->body, rest->at, (size_t)f->content_length);
+    rest->at += f->content_length;
+    rest->length -= (size_t)f->content_length;
+    return LINE_WHOLE;
+}
+
+enum reading request_parse(const char *data, size_t length, struct request *r) {
+    struct text rest = {data, length};
+    struct framing f = {0};
+    *r = (struct request){0};
+    enum line found = parse_head(&rest, r, &f);
+    if (found == LINE_INCOMPLETE && length > HEAD_MAX) {
+        r->wrong = "the head is larger than 1 MiB";
+        found = LINE_WRONG;
+    }
+    if (found == LINE_WRONG)
+        return malformed(r);
+    if (found == LINE_INCOMPLETE)
+        return incomplete(r);
+    r->head_length = (size_t)(rest.at - data);
+    r->chunked = f.codings > 0;
+    r->keep_alive = !f.close && (!f.http_1_0 || f.keep_alive);
+    found = parse_body(&rest, r, &f);
+    if (found == LINE_WRONG)
+        return malformed(r);
+    if (found == LINE_INCOMPLETE)
+        return incomplete(r);
+    r->length = (size_t)(rest.at - data);
+    return REQUEST_COMPLETE;
+}
+
+void request_free(struct request *r) {
+    bytes_free(&r->body);
+    bytes_free(&r->trailers);
+    *r = (struct request){0};
+}
+
+const char *request_field(const struct request *r, const char *name, size_t *length) {
+    struct text rest = {r->fields, r->fields_length}, line, found;
+    while (cut(&rest, '\n', &line)) {
+        struct text value = {line.at, line.length - 1}; /* without its CR */
+        if (!cut(&value, ':', &found) || !same_word(found, name))
+            continue;
+        value = trim(value);
+        *length = value.length;
+        return value.at;
+    }
+    return NULL;
+}
+
+bool request_field_is(const struct request *r, const char *name, const char *value) {
+    size_t length;
+    const char *found = request_field(r, name, &length);
+    return found != NULL && length == strlen(value) && memcmp(found, value, length) == 0;
+}
+
+/* ---- Sockets and the clock ---------------------------------------------------------------- */
+
+int listen_on_loopback(uint16_t *port) {
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, SOMAXCONN) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &length) < 0) {
+        int reason = errno;
+        close(fd);
+        errno = reason;
+        return -1;
+    }
+    *port = ntohs(address.sin_port);
+    return fd;
+}
+
+bool send_all(int fd, const void *data, size_t length) {
+    for (const char *at = data; length > 0;) {
+        ssize_t sent = send(fd, at, length, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EAGAIN)
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+        else if (sent < 0 && errno != EINTR)
+            return false;
+        if (sent > 0) {
+            at += sent;
+            length -= (size_t)sent;
+        }
+    }
+    return true;
+}
+
+uint64_t now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* ---- JSON and base64 ---------------------------------------------------------------------- */
+
+/* The length of the well-formed UTF-8 sequence at `s` (Unicode, table 3-7), 0 when there is
+ * none: overlong, surrogate, beyond U+10FFFF, cut off. */
+static size_t utf8_length(const unsigned char *s, size_t left) {
+    if (s[0] < 0x80)
+        return 1;
+    size_t n = s[0] >= 0xC2 && s[0] <= 0xDF ? 2 : s[0] >= 0xE0 && s[0] <= 0xEF ? 3 : 4;
+    if (s[0] < 0xC2 || s[0] > 0xF4 || n > left)
+        return 0;
+    unsigned lowest = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
+    unsigned highest = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
+    if (s[1] < lowest || s[1] > highest)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((s[i] & 0xC0) != 0x80)
+            return 0;
+    return n;
+}
+
+void json_string(struct bytes *to, const char *data, size_t length) {
+    bytes_text(to, "\"");
+    for (size_t i = 0; i < length;) {
+        size_t n = utf8_length((const unsigned char *)data + i, length - i);
+        if (n == 0)
+            bytes_text(to, "\xEF\xBF\xBD"); /* U+FFFD, the replacement character */
+        else if (data[i] == '"' || data[i] == '\\')
+            bytes_format(to, "\\%c", data[i]);
+        else if ((unsigned char)data[i] < ' ')
+            bytes_format(to, "\\u%04x", (unsigned)data[i]);
+        else
+            bytes_append(to, data + i, n);
+        i += n == 0 ? 1 : n;
+    }
+    bytes_text(to, "\"");
+}
+
+void base64(struct bytes *to, const void *data, size_t length) {
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *s = data;
+    for (size_t i = 0; i < length; i += 3) {
+        size_t left = length - i;
+        unsigned three = (unsigned)s[i] << 16 | (left > 1 ? (unsigned)s[i + 1] << 8 : 0) |
+                         (left > 2 ? (unsigned)s[i + 2] : 0);
+        char four[4] = {letters[three >> 18], letters[three >> 12 & 63],
+                        left > 1 ? letters[three >> 6 & 63] : '=',
+                        left > 2 ? letters[three & 63] : '='};
+        bytes_append(to, four, 4);
+    }
+}

@@ -1,0 +1,58 @@
+/* wire.h - the server's side of HTTP/1.1, shared by every program in this folder that
+ * plays Lambda: the scripted server, the local Lambda, the bench.
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#ifndef WIRE_H
+#define WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Bytes on the heap that grow as they are appended. All zero is empty. Out of memory ends
+ * the program: these are test tools. */
+struct bytes {
+    char *data;
+    size_t length, capacity;
+};
+
+void bytes_append(struct bytes *to, const void *data, size_t length);
+void bytes_text(struct bytes *to, const char *text); /* up to its NUL */
+void bytes_format(struct bytes *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void bytes_drop_front(struct bytes *from, size_t length);
+void bytes_free(struct bytes *); /* and all zero again */
+
+/* One request. Everything but the body points into the input it was parsed from. */
+struct request {
+    const char *method, *target, *fields; /* fields: from the first field line to the blank line */
+    size_t method_length, target_length, fields_length;
+    size_t head_length; /* up to and with the blank line */
+    bool chunked, keep_alive, expects_continue;
+    struct bytes body;     /* decoded; owned by the request: request_free */
+    struct bytes trailers; /* the trailer section's lines, as they came */
+    size_t length;         /* of the whole message, framing included */
+    const char *wrong;     /* what RFC 9112 forbids in it, when malformed */
+};
+
+enum reading { REQUEST_INCOMPLETE, REQUEST_COMPLETE, REQUEST_MALFORMED };
+
+/* Looks at the bytes received so far. Cheap to call after each recv: an incomplete body of
+ * known length costs nothing. Once the head is whole, its members are set even while the body is
+ * still incomplete (head_length is then not 0). */
+enum reading request_parse(const char *data, size_t length, struct request *);
+void request_free(struct request *);
+
+/* The value of a field, without surrounding blanks, any case of the name; NULL when absent. */
+const char *request_field(const struct request *, const char *name, size_t *length);
+bool request_field_is(const struct request *, const char *name, const char *value);
+
+/* A listening socket on 127.0.0.1; port 0 in, the port that was given out. -1 and errno. */
+int listen_on_loopback(uint16_t *port);
+bool send_all(int fd, const void *data, size_t length); /* blocking, no SIGPIPE */
+uint64_t now_us(void);                                  /* CLOCK_MONOTONIC */
+
+void json_string(struct bytes *to, const char *data, size_t length); /* with quotes */
+void base64(struct bytes *to, const void *data, size_t length);
+
+#endif
