@@ -20,7 +20,7 @@ endif
 CFLAGS ?= -Os
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
 BUILD = -std=c11 $(WARNINGS) $(CFLAGS) -static -s -ffunction-sections -fdata-sections \
-	-fno-asynchronous-unwind-tables -fno-ident -Wl,--gc-sections -Wl,--build-id=none \
+	-fno-asynchronous-unwind-tables -fno-ident -fno-pie -no-pie -fno-schedule-insns2 -Wl,--gc-sections -Wl,--build-id=none \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64
 # Says what is missing, or that the executable will be larger than it could be.
 CHECK_CC = if [ -z '$(CC)' ]; then 	echo 'make: no C compiler; apt install musl-tools (Debian, Ubuntu), apk add gcc musl-dev make (Alpine), dnf install gcc glibc-static make (Amazon Linux)' >&2; exit 1; 	elif ! { $(CC) -dumpspecs 2>/dev/null; $(CC) -dumpmachine; } | grep -q musl; then 	echo 'make: no musl here, so $(CC) makes a larger executable; on Debian and Ubuntu: apt install musl-tools' >&2; fi
@@ -61,7 +61,9 @@ size: bootstrap
 
 # ---- Tests ----
 
-test: build/echo build/probe build/unit build/end_to_end
+EXAMPLES = $(patsubst test/handlers/%.c,build/handlers/%,$(wildcard test/handlers/*.c))
+
+test: build/echo build/probe build/unit build/end_to_end build/local_lambda $(EXAMPLES)
 	sh test/run.sh
 
 build/echo: bootstrap.c build/command
@@ -69,6 +71,9 @@ build/echo: bootstrap.c build/command
 	$(CC) $(BUILD) bootstrap.c -o $@
 build/probe: test/probe.c bootstrap.c build/command
 	$(CC) $(BUILD) test/probe.c -o $@
+build/handlers/%: test/handlers/%.c bootstrap.c build/command
+	@mkdir -p build/handlers
+	$(CC) $(BUILD) $< -o $@
 build/unit: test/unit.c bootstrap.c
 	@mkdir -p build
 	$(HOST_CC) $(TOOLS) -g $(SANITIZED) test/unit.c -o $@

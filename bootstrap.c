@@ -31,20 +31,27 @@
 #endif
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define VERSION "1.0.0"
 
 extern char **environ; /* POSIX leaves this declaration to us */
+pid_t _Fork(void);     /* POSIX.1-2024; older headers hide it */
 
 /* ==== 1 Limits ===============================================================================
  *
@@ -85,8 +92,34 @@ enum {
     ERROR_TYPE_MAX = 256,
     ERROR_MESSAGE_MAX = 64 * 1024,
 
+    /* Status and fields of a streamed HTTP response: with 8 bytes behind it, within the first 16 KB
+     * of the stream, as API Gateway demands. */
+    PRELUDE_MAX = 16 * 1024 - 8,
+
+    /* The content type of a streamed response. */
+    CONTENT_TYPE_MAX = 256,
+
+    /* Memory for one invocation: see allocate(). A response of 6 MB fits twice. */
+    ALLOCATE_MAX = 16 * 1024 * 1024,
+
+    /* A line of the log. Lambda reads the log of a Managed Instances environment through a buffer
+     * of 64 KiB, and stops reading for ever at a line that does not fit. */
+    LOG_LINE_MAX = 60 * 1024,
+
+    /* Worker processes: Lambda's quota for processes and threads of an environment. */
+    WORKERS_MAX = 1024,
+
+    /* Between the death of a worker and the next one. */
+    WORKER_PAUSE_MS = 100,
+
+    /* So often a worker may die, one time after another, without having had an event. */
+    WORKER_DEATHS_MAX = 10,
+
     /* Room for all of the above in one request head, with field names and the route. */
     REQUEST_HEAD_MAX = 4096,
+
+    /* Head, size of a chunk, its data, its end. */
+    PIECES_MAX = 4,
 
     /* Up to here the kernel surely takes a request in one piece, so that a connection which the
      * peer has closed shows itself before the peer can have seen a part of the request. */
@@ -223,14 +256,20 @@ static void append(struct buffer *to, struct text text) {
     }
 }
 
-static void append_number(struct buffer *to, uint64_t number) {
-    char digits[20]; /* of UINT64_MAX */
-    size_t at = sizeof digits;
+static const char hex_digits[] = "0123456789abcdef";
+
+static void append_in_base(struct buffer *to, uint64_t number, unsigned base) {
+    char storage[20]; /* of UINT64_MAX in base 10 */
+    size_t at = sizeof storage;
     do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
+        storage[--at] = hex_digits[number % base];
+        number /= base;
     } while (number);
-    append(to, (struct text){digits + at, sizeof digits - at});
+    append(to, (struct text){storage + at, sizeof storage - at});
+}
+
+static void append_number(struct buffer *to, uint64_t number) {
+    append_in_base(to, number, 10);
 }
 
 /* How many bytes of the text's beginning are one well-formed UTF-8 sequence (RFC 3629 §4); 0 when
@@ -251,12 +290,10 @@ static size_t utf8_sequence(struct text text) {
     return overlong || no_character ? 0 : length;
 }
 
-/* A JSON string with its quotes (RFC 8259 §7), valid whatever the bytes are: what is not UTF-8
- * becomes U+FFFD. It is also how messages show received text, since it fits on one line. */
-static void append_json_string(struct buffer *to, struct text text) {
-    static const char hex[] = "0123456789abcdef";
-    append(to, S("\""));
-    while (text.length) {
+/* What stands between the quotes of a JSON string (RFC 8259 §7), valid whatever the bytes are: what
+ * is not UTF-8 becomes U+FFFD. Stops where the buffer is full. */
+static void append_json_text(struct buffer *to, struct text text) {
+    while (text.length && !to->overflow) {
         size_t length = utf8_sequence(text);
         char c = text.data[0];
         if (length == 0)
@@ -264,69 +301,63 @@ static void append_json_string(struct buffer *to, struct text text) {
         else if (c == '"' || c == '\\')
             append(to, (struct text){(char[]){'\\', c}, 2});
         else if ((unsigned char)c < ' ' || c == 0x7f)
-            append(to, (struct text){(char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6});
+            append(to,
+                   (struct text){
+                       (char[]){'\\', 'u', '0', '0', hex_digits[c >> 4], hex_digits[c & 15]}, 6});
         else
             append(to, (struct text){text.data, length});
         length += length == 0;
         text = (struct text){text.data + length, text.length - length};
     }
+}
+
+/* A JSON string. It is also how messages show received text, since it stays on one line. */
+static void append_json_string(struct buffer *to, struct text text) {
+    append(to, S("\""));
+    append_json_text(to, text);
     append(to, S("\""));
 }
 
-/* One line on standard error in one write, so that lines of several processes do not mix and
- * nothing is left behind in a buffer when Lambda freezes the environment. `found` is received
- * text, shown cut and escaped, or absent. */
-static void message(struct text operation, struct text found, struct text advice) {
-    char line[1024];
-    struct buffer to = {line, 0, sizeof line, false};
-    append(&to, S("bootstrap: "));
-    append(&to, operation);
-    if (found.data) {
-        append(&to, S(": "));
-        append_json_string(&to, first_bytes(found, 100));
+/* The value of an environment variable; absent when it is not set. Valid as long as the process,
+ * unless it is set anew. */
+static struct text environment_variable(struct text name) {
+    for (char **variable = environ; *variable; variable++) {
+        struct text value = text_of(*variable), its_name;
+        if (cut(&value, '=', &its_name) && equal(its_name, name))
+            return value;
     }
-    append(&to, S(": "));
-    append(&to, advice);
-    append(&to, S("\n"));
-    while (write(STDERR_FILENO, to.data, to.length) < 0 && errno == EINTR)
-        ;
-}
-
-static _Noreturn void fatal(struct text operation, struct text found, struct text advice) {
-    message(operation, found, advice);
-    exit(1);
+    return absent;
 }
 
 /* ==== 3 Your function ========================================================================
  *
- * The only part that you change. Either edit `echo` in place, or leave this file as it is and
- * write your own:
+ * The only part that you change. Either edit `echo` below in place, or leave this file as it is and
+ * write your own, which you then compile instead:
  *
  *     #define HANDLER greet
  *     #include "bootstrap.c"
  *
- *     static struct outcome greet(const struct invocation *invocation)
- *     {
+ *     static struct outcome greet(const struct invocation *invocation) {
  *         return success(S("\"hello\""));
  *     }
  *
- * and compile that file instead. `#define INITIALIZE open_database` in front of the #include names
- * a function that runs once, before the first event; see `nothing_to_initialize`. */
+ * Two more functions can be named so, in front of the #include: INITIALIZE and AFTER_RESTORE. */
 
 /* What Lambda says of one invocation. All texts stay valid until the handler's response has been
- * sent; then they are gone, so copy what is to outlive the invocation. A text that Lambda did not
- * send, or sent empty, has length 0. Source: "Next invocation" of the Runtime API page. */
+ * sent; copy what is to live longer. What Lambda did not send, or sent empty, has length 0. Source:
+ * "Next invocation" of the Runtime API page. */
 struct invocation {
     struct text event;        /* the payload, whole; usually JSON */
     struct text content_type; /* of the event, usually application/json */
     struct text request_id;   /* never empty */
     uint64_t deadline_ms;     /* when the function times out: ms since 1970; 0 if not known */
     struct text invoked_function_arn;
-    struct text trace_id;         /* for AWS X-Ray; also in the environment: _X_AMZN_TRACE_ID */
+    struct text trace_id;         /* for AWS X-Ray; also _X_AMZN_TRACE_ID in the environment */
     struct text client_context;   /* JSON, if the caller is a mobile SDK or sent one */
     struct text cognito_identity; /* JSON, likewise */
     struct text tenant_id;        /* for functions with tenant isolation */
     struct text invocation_id;    /* tells two tries of one request apart */
+    struct runtime *runtime;      /* not for you */
 };
 
 /* What a handler returns; made by success() or failure(). */
@@ -337,8 +368,8 @@ struct outcome {
 };
 
 /* The invocation's response: any bytes, usually JSON; Lambda takes 6,291,556 of them and fails the
- * invocation beyond that. They are not copied, and must stay in place until the next call of the
- * handler: the event itself, a literal or static memory will do, a local array will not. */
+ * invocation beyond that. They are not copied, and must stay in place until the handler is called
+ * again: the event, a literal, static memory or allocate() will do, a local array will not. */
 struct outcome success(struct text response) {
     return (struct outcome){.response = response};
 }
@@ -361,16 +392,268 @@ static struct outcome echo(const struct invocation *invocation) {
 }
 #endif
 
+struct outcome nothing_to_do(void) {
+    return success(S(""));
+}
+
 /* Runs once, before the first event: the place to open what all invocations share. failure() makes
- * the runtime report an initialization error and end; the response of success() is not used. */
+ * the runtime report an initialization error and end; the text of success() is not used. */
 #ifdef INITIALIZE
 static struct outcome INITIALIZE(void);
 #else
-#define INITIALIZE nothing_to_initialize
-static struct outcome nothing_to_initialize(void) {
-    return success(S(""));
-}
+#define INITIALIZE nothing_to_do
 #endif
+
+/* With SnapStart: runs after each restore of the snapshot that was taken behind INITIALIZE, to open
+ * anew what did not survive it: connections, random numbers, the time. Otherwise never called. */
+#ifdef AFTER_RESTORE
+static struct outcome AFTER_RESTORE(void);
+#else
+#define AFTER_RESTORE nothing_to_do
+#endif
+
+/* ---- What your function can call. What it does not call is not linked in. ---- */
+
+/* Milliseconds since 1970. The system call itself, since the C library's way to it, through the
+ * vDSO, would be 1 KB larger, and faster only for those who ask all the time. */
+uint64_t now_ms(void) {
+    struct timespec now = {0};
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* How long the invocation may still take, in milliseconds: 0 once the deadline has passed,
+ * UINT64_MAX when Lambda named none. */
+uint64_t remaining_ms(const struct invocation *invocation) {
+    uint64_t now = now_ms(), deadline = invocation->deadline_ms;
+    return deadline == 0 ? UINT64_MAX : deadline > now ? deadline - now : 0;
+}
+
+/* The settings of the function, from the environment; absent texts where a variable is not set.
+ * Source: "Defined runtime environment variables". */
+struct function {
+    struct text name, version, handler, task_root, region, log_group_name, log_stream_name;
+    uint64_t memory_size; /* MB; 0 if not known */
+};
+
+struct function function_settings(void) {
+    struct function function = {
+        .name = environment_variable(S("AWS_LAMBDA_FUNCTION_NAME")),
+        .version = environment_variable(S("AWS_LAMBDA_FUNCTION_VERSION")),
+        .handler = environment_variable(S("_HANDLER")),
+        .task_root = environment_variable(S("LAMBDA_TASK_ROOT")),
+        .region = environment_variable(S("AWS_REGION")),
+        .log_group_name = environment_variable(S("AWS_LAMBDA_LOG_GROUP_NAME")),
+        .log_stream_name = environment_variable(S("AWS_LAMBDA_LOG_STREAM_NAME")),
+    };
+    parse_number(environment_variable(S("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")), 10,
+                 &function.memory_size);
+    return function;
+}
+
+static size_t allocated; /* of the memory for one invocation */
+
+/* Memory for this invocation, aligned for any type, not cleared. Nobody frees it: it is gone when
+ * the response has been sent. NULL when ALLOCATE_MAX, all in all, is exceeded. Not to be called by
+ * two threads at once. */
+void *allocate(const struct invocation *invocation, size_t size) {
+    static _Alignas(PAGE_MAX) char memory[ALLOCATE_MAX];
+    static size_t touched;
+    (void)invocation; /* whose life the memory shares */
+    if (allocated == 0 && touched > MEMORY_KEPT) {
+        madvise(memory + MEMORY_KEPT, touched - MEMORY_KEPT, MADV_DONTNEED);
+        touched = 0;
+    }
+    size_t begin =
+        (allocated + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    if (begin > ALLOCATE_MAX || size > ALLOCATE_MAX - begin)
+        return NULL;
+    allocated = begin + size + (size == 0);
+    touched = allocated > touched ? allocated : touched;
+    return memory + begin;
+}
+
+/* A buffer of that memory, for append() and its kin; with a capacity of 0 if there is not enough,
+ * which the first append then turns into its overflow. */
+struct buffer allocate_buffer(const struct invocation *invocation, size_t capacity) {
+    char *data = allocate(invocation, capacity);
+    return (struct buffer){data, 0, data ? capacity : 0, false};
+}
+
+/* Streams the response instead of returning it, up to 200 MB, so that the caller has its beginning
+ * early. stream_begin() comes first and names the content type; each stream_write() goes out at
+ * once in one system call; the stream ends when the handler returns. After success() its text is
+ * the last piece. A failure() before the first byte is an ordinary invocation error; after it, the
+ * caller has the beginning and Lambda is told of the error behind the end. Both return false when
+ * nothing more can be sent: stop and return then. Source: "Implementing response streaming in a
+ * custom runtime". */
+bool stream_begin(const struct invocation *, struct text content_type);
+bool stream_write(const struct invocation *, struct text bytes);
+
+/* The same for functions behind a function URL or API Gateway, with status and fields of the HTTP
+ * response as a JSON object: {"statusCode":200,"headers":{"content-type":"text/html"}}. It is sent
+ * at once. False also if the JSON has a NUL in it, which would end it early. */
+bool stream_begin_http(const struct invocation *, struct text json);
+
+/* ---- Logs: one line, one write, so that lines of several processes do not mix, and nothing stays
+ * in a buffer when Lambda freezes the environment. ---- */
+
+enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
+static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
+
+static struct {
+    bool json;                        /* AWS_LAMBDA_LOG_FORMAT */
+    enum log_level least;             /* AWS_LAMBDA_LOG_LEVEL */
+    const struct invocation *current; /* for the runtime's own messages */
+} logging;
+
+static void append_padded(struct buffer *to, uint64_t number, uint64_t least, const char *behind) {
+    for (; least > number && least > 1; least /= 10)
+        append(to, S("0"));
+    append_number(to, number);
+    append(to, text_of(behind));
+}
+
+/* RFC 3339: 2026-11-23T12:34:56.789Z */
+static void append_timestamp(struct buffer *to, uint64_t ms) {
+    static const unsigned char days_of[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    uint64_t day = ms / 86400000, year = 1970, month = 0;
+    for (;;) {
+        bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        uint64_t days = days_of[month] + (uint64_t)(leap && month == 1);
+        if (day < days)
+            break;
+        day -= days;
+        month = (month + 1) % 12;
+        year += month == 0;
+    }
+    append_padded(to, year, 1000, "-");
+    append_padded(to, month + 1, 10, "-");
+    append_padded(to, day + 1, 10, "T");
+    append_padded(to, ms / 3600000 % 24, 10, ":");
+    append_padded(to, ms / 60000 % 60, 10, ":");
+    append_padded(to, ms / 1000 % 60, 10, ".");
+    append_padded(to, ms % 1000, 100, "Z");
+}
+
+static void append_log_field(struct buffer *to, const char *name, struct text value) {
+    if (value.length == 0)
+        return;
+    append(to, S(",\""));
+    append(to, text_of(name));
+    append(to, S("\":"));
+    append_json_string(to, first_bytes(value, REQUEST_ID_MAX));
+}
+
+/* The fields that AWS's own runtimes write; the platform filters by `level`. */
+static void append_json_log(struct buffer *to, enum log_level level,
+                            const struct invocation *invocation, struct text text) {
+    append(to, S("{\"timestamp\":\""));
+    append_timestamp(to, now_ms());
+    append(to, S("\""));
+    append_log_field(to, "level", text_of(level_names[level]));
+    if (invocation) {
+        append_log_field(to, "requestId", invocation->request_id);
+        append_log_field(to, "tenantId", invocation->tenant_id);
+        append_log_field(to, "traceId", invocation->trace_id);
+    }
+    append(to, S(",\"message\":\""));
+    to->capacity -= 3; /* for what ends the line, even if the text must be cut */
+    append_json_text(to, text);
+    to->capacity += 3;
+    append(to, S("\"}\n"));
+}
+
+/* A line is one event in the log, so a line end within it becomes CR, which CloudWatch shows as a
+ * line end. */
+static void append_text_log(struct buffer *to, enum log_level level,
+                            const struct invocation *invocation, struct text text) {
+    struct text line;
+    append(to, text_of(level_names[level]));
+    append(to, S(" "));
+    if (invocation) {
+        append(to, invocation->request_id);
+        append(to, S(" "));
+    }
+    text = first_bytes(text, to->capacity - to->length - 1);
+    while (cut(&text, '\n', &line)) {
+        append(to, line);
+        append(to, S("\r"));
+    }
+    append(to, line);
+    append(to, S("\n"));
+}
+
+static void write_line(struct text line) {
+    while (line.length) {
+        ssize_t n = write(STDERR_FILENO, line.data, line.length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return; /* there is nobody left to tell */
+        line = (struct text){line.data + n, line.length - (size_t)n};
+    }
+}
+
+/* One event in the log of the function, with level, request id and text, and more if the log format
+ * is JSON. A line is cut at 60 KB. `invocation` is NULL while initializing. Levels below
+ * AWS_LAMBDA_LOG_LEVEL are not written. Source: "Configuring JSON and plain text log formats". */
+void log_line(enum log_level level, const struct invocation *invocation, struct text text) {
+    char storage[LOG_LINE_MAX];
+    struct buffer line = {storage, 0, sizeof storage, false};
+    if (level < logging.least)
+        return;
+    if (logging.json)
+        append_json_log(&line, level, invocation, text);
+    else
+        append_text_log(&line, level, invocation, text);
+    write_line(text_in(&line));
+}
+
+void log_debug(const struct invocation *invocation, struct text text) {
+    log_line(LEVEL_DEBUG, invocation, text);
+}
+
+void log_info(const struct invocation *invocation, struct text text) {
+    log_line(LEVEL_INFO, invocation, text);
+}
+
+void log_warn(const struct invocation *invocation, struct text text) {
+    log_line(LEVEL_WARN, invocation, text);
+}
+
+void log_error(const struct invocation *invocation, struct text text) {
+    log_line(LEVEL_ERROR, invocation, text);
+}
+
+/* The runtime's own messages: what was being done, what was found (received text, shown escaped and
+ * cut, or absent), what was expected or happens now. */
+static void message(enum log_level level, struct text operation, struct text found,
+                    struct text advice) {
+    char storage[1536], json[4096];
+    struct buffer to = {storage, 0, sizeof storage - 1, false},
+                  line = {json, 0, sizeof json, false};
+    append(&to, S("bootstrap: "));
+    append(&to, operation);
+    if (found.data) {
+        append(&to, S(": "));
+        append_json_string(&to, first_bytes(found, 160));
+    }
+    append(&to, S(": "));
+    append(&to, advice);
+    if (level < logging.least)
+        return;
+    if (logging.json)
+        append_json_log(&line, level, logging.current, text_in(&to));
+    else
+        to.data[to.length++] = '\n';
+    write_line(text_in(logging.json ? &line : &to));
+}
+
+static _Noreturn void fatal(struct text operation, struct text found, struct text advice) {
+    message(LEVEL_FATAL, operation, found, advice);
+    exit(1);
+}
 
 /* ==== 4 Connection ===========================================================================
  *
@@ -461,17 +744,28 @@ static bool is_stale(const struct connection *c) {
     return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
-/* Returns how many bytes of head and body the kernel took: all of them, or fewer when the
- * connection is lost. */
-static size_t transmit(const struct connection *c, struct text head, struct text body) {
-    size_t sent = 0;
-    while (sent < head.length + body.length) {
-        size_t of_head = sent < head.length ? sent : head.length, of_body = sent - of_head;
-        struct iovec rest[] = {
-            {(char *)(uintptr_t)head.data + of_head, head.length - of_head},
-            {body.length ? (char *)(uintptr_t)body.data + of_body : NULL, body.length - of_body},
-        };
-        struct msghdr gathered = {.msg_iov = rest, .msg_iovlen = 2};
+static size_t length_of(const struct text pieces[PIECES_MAX]) {
+    size_t sum = 0;
+    for (size_t i = 0; i < PIECES_MAX; i++)
+        sum += pieces[i].length;
+    return sum;
+}
+
+/* Sends all pieces in one gathered send. Returns how many bytes the kernel took: all of them, or
+ * fewer when the connection is lost. MSG_NOSIGNAL makes that an error, not the death of the process
+ * by SIGPIPE, and leaves the signal to the handler and its children as it was. */
+static size_t transmit(const struct connection *c, const struct text pieces[PIECES_MAX]) {
+    size_t sent = 0, total = length_of(pieces);
+    while (sent < total) {
+        struct iovec rest[PIECES_MAX];
+        size_t done = sent;
+        for (size_t i = 0; i < PIECES_MAX; i++) {
+            size_t skip = done < pieces[i].length ? done : pieces[i].length;
+            done -= skip;
+            rest[i].iov_base = pieces[i].length ? (char *)(uintptr_t)pieces[i].data + skip : NULL;
+            rest[i].iov_len = pieces[i].length - skip;
+        }
+        struct msghdr gathered = {.msg_iov = rest, .msg_iovlen = PIECES_MAX};
         ssize_t n = sendmsg(c->socket, &gathered, MSG_NOSIGNAL);
         if (n > 0)
             sent += (size_t)n;
@@ -574,6 +868,8 @@ static const char CLIENT_CONTEXT[] = "Lambda-Runtime-Client-Context";
 static const char COGNITO_IDENTITY[] = "Lambda-Runtime-Cognito-Identity";
 static const char TENANT_ID[] = "Lambda-Runtime-Aws-Tenant-Id";
 static const char INVOCATION_ID[] = "Lambda-Runtime-Invocation-Id";
+static const char ERROR_TYPE[] = "Lambda-Runtime-Function-Error-Type";
+static const char ERROR_BODY[] = "Lambda-Runtime-Function-Error-Body";
 
 struct reply {
     int status;
@@ -818,7 +1114,7 @@ static enum reading read_reply(struct connection *c, struct reply *reply) {
  * it does not wait for the rest. */
 static enum reading converse(struct connection *c, struct text head, struct text body,
                              struct reply *reply) {
-    size_t sent = transmit(c, head, body);
+    size_t sent = transmit(c, (const struct text[PIECES_MAX]){head, body});
     bool whole = sent == head.length + body.length;
     if (!whole)
         shutdown(c->socket, SHUT_WR);
@@ -844,13 +1140,19 @@ static enum reading converse(struct connection *c, struct text head, struct text
  *
  * An invocation is complete only when `next` is called again. */
 
-static const char INVOCATION[] = "/2018-06-01/runtime/invocation/";
+static const char NEXT[] = "/2018-06-01/runtime/invocation/next";
+static const char INVOCATION[] = "/2018-06-01/runtime/invocation/"; /* id, /response or /error */
 static const char INIT_ERROR[] = "/2018-06-01/runtime/init/error";
+static const char RESTORE_NEXT[] = "/2018-06-01/runtime/restore/next";
+static const char RESTORE_ERROR[] = "/2018-06-01/runtime/restore/error";
 
 struct runtime {
     struct connection connection;
-    struct text host;   /* AWS_LAMBDA_RUNTIME_API, without the path; of the environment, like it */
-    struct text path;   /* stands before every route; empty in Lambda */
+    struct text host; /* AWS_LAMBDA_RUNTIME_API, without the path; of the environment, like it */
+    struct text path; /* stands before every route; empty in Lambda */
+    bool concurrent;  /* one of several workers, */
+    bool *served;     /* which tells its parent here that it has served an event */
+    void (*answer)(struct runtime *, const struct invocation *, struct outcome);
     struct buffer head; /* of the request that is being made */
     char head_storage[REQUEST_HEAD_MAX];
 };
@@ -882,6 +1184,12 @@ static void begin_request(struct runtime *runtime, struct text method, struct te
     append_field(head, S("User-Agent"), S("bootstrap.c/" VERSION));
 }
 
+static void require_connection(struct runtime *runtime) {
+    if (runtime->connection.socket < 0 && !dial(&runtime->connection))
+        fatal(errno == ECONNREFUSED ? S("connection refused") : S("no connection"), runtime->host,
+              S("expected the Runtime API at this address"));
+}
+
 /* Sends the request that was begun until it has a reply, `attempts` times at most, on a new
  * connection if the old one is gone. The reply goes into memory behind what is kept there. */
 static enum reading exchange(struct runtime *runtime, struct text body, int attempts,
@@ -897,9 +1205,7 @@ static enum reading exchange(struct runtime *runtime, struct text body, int atte
         c->kept = c->next = c->end = begin;
         if (c->socket >= 0 && body.length > ONE_SEND_MAX && is_stale(c))
             hang_up(c);
-        if (c->socket < 0 && !dial(c))
-            fatal(errno == ECONNREFUSED ? S("connection refused") : S("no connection"),
-                  runtime->host, S("expected the Runtime API at this address"));
+        require_connection(runtime);
         enum reading got = converse(c, text_in(&runtime->head), body, reply);
         reply->to_resent = attempt > 1;
         if (got != LOST || attempt == attempts)
@@ -907,13 +1213,14 @@ static enum reading exchange(struct runtime *runtime, struct text body, int atte
     }
 }
 
-static void complain(struct text operation, const struct reply *reply, struct text advice) {
+static void complain(enum log_level level, struct text operation, const struct reply *reply,
+                     struct text advice) {
     char storage[64];
     struct buffer what = {storage, 0, sizeof storage, false};
     append(&what, operation);
     append(&what, S(": status "));
     append_number(&what, (uint64_t)reply->status);
-    message(text_in(&what), reply->body, advice);
+    message(level, text_in(&what), reply->body, advice);
 }
 
 /* What ends the environment, whichever call it happens in; Lambda then starts a fresh one. */
@@ -927,25 +1234,31 @@ static void require_sound(struct text operation, enum reading got, const struct 
     if (got == REFUSED)
         fatal(operation, text_of(reply->wrong), S("expected HTTP/1.1 as in RFC 9112; exiting"));
     if (reply->status >= 500) {
-        complain(operation, reply, S("Lambda cannot go on from here; exiting"));
+        complain(LEVEL_FATAL, operation, reply, S("Lambda cannot go on from here; exiting"));
         exit(1);
     }
+}
+
+/* GET, of which 200 alone is a success. Asking again after another status would be a loop that
+ * never heals. */
+static enum reading wait_for(struct runtime *runtime, struct text operation, struct text route,
+                             struct reply *reply) {
+    begin_request(runtime, S("GET"), route, S(""), S(""));
+    enum reading got = exchange(runtime, S(""), NEXT_ATTEMPTS_MAX, reply);
+    require_sound(operation, got, reply);
+    if (reply->status != 200) {
+        complain(LEVEL_FATAL, operation, reply, S("expected 200; exiting"));
+        exit(1);
+    }
+    return got;
 }
 
 /* GET /runtime/invocation/next: waits for an event, after giving up the memory of the last one.
  * False when it is an event of more than EVENT_MAX, of which there is only the context. */
 static bool next_invocation(struct runtime *runtime, struct reply *reply) {
-    static const char operation[] = "next invocation";
     struct invocation *invocation = &reply->invocation;
     rewind_memory(&runtime->connection);
-    begin_request(runtime, S("GET"), S(INVOCATION), S("next"), S(""));
-    enum reading got = exchange(runtime, S(""), NEXT_ATTEMPTS_MAX, reply);
-    require_sound(S(operation), got, reply);
-    if (reply->status != 200) {
-        complain(S(operation), reply,
-                 S("expected 200, which asking again would not bring; exiting"));
-        exit(1);
-    }
+    enum reading got = wait_for(runtime, S("next invocation"), S(NEXT), reply);
     if (invocation->request_id.length == 0 || invocation->request_id.length > REQUEST_ID_MAX ||
         !is_visible_text(invocation->request_id, S("/?#%")))
         fatal(S(REQUEST_ID), invocation->request_id,
@@ -955,25 +1268,31 @@ static bool next_invocation(struct runtime *runtime, struct reply *reply) {
               S("expected 1024 bytes at most; exiting"));
     parse_number(reply->deadline_ms, 10, &invocation->deadline_ms);
     invocation->event = reply->body;
+    invocation->runtime = runtime;
     return got == COMPLETE;
 }
 
-/* Sends what was begun with begin_request. 202 is expected, any 2xx will do. After another status
- * below 500 the environment is sound and the next event can come. Above all nothing goes to /error
- * after a 413: the caller has its error already, and Lambda would answer 403. */
+/* The reply to a POST. 202 is expected, any 2xx will do. After another status below 500 the
+ * environment is sound and the next event can come. Above all nothing goes to /error after a 413:
+ * the caller has its error already, and Lambda would answer 403. */
+static void check_taken(struct text operation, enum reading got, const struct reply *reply) {
+    require_sound(operation, got, reply);
+    bool delivered = reply->status < 300 || (reply->status == 403 && reply->to_resent);
+    if (!delivered)
+        complain(LEVEL_WARN, operation, reply,
+                 S("expected 202; Lambda did not take it, and it is not sent again"));
+}
+
+/* Sends what was begun with begin_request. */
 static void post(struct runtime *runtime, struct text operation, struct text body) {
-    char digits[20];
-    struct buffer length = {digits, 0, sizeof digits, false};
+    char storage[20];
+    struct buffer length = {storage, 0, sizeof storage, false};
     struct reply reply;
     append_number(&length, body.length);
     append_field(&runtime->head, S(CONTENT_TYPE), S("application/json"));
     append_field(&runtime->head, S(CONTENT_LENGTH), text_in(&length));
     enum reading got = exchange(runtime, body, POST_ATTEMPTS_MAX, &reply);
-    require_sound(operation, got, &reply);
-    bool delivered = reply.status < 300 || (reply.status == 403 && reply.to_resent);
-    if (!delivered)
-        complain(operation, &reply,
-                 S("expected 202; Lambda did not take it, and it is not sent again"));
+    check_taken(operation, got, &reply);
 }
 
 static void begin_answer(struct runtime *runtime, const struct invocation *invocation,
@@ -989,39 +1308,189 @@ static void invocation_response(struct runtime *runtime, const struct invocation
     post(runtime, S("invocation response"), response);
 }
 
+static struct text error_type(const struct outcome *error) {
+    bool has_one = error->error_type.length > 0;
+    return first_bytes(has_one ? error->error_type : S("Runtime.UnknownReason"), ERROR_TYPE_MAX);
+}
+
 /* In a field the type must be one line of ASCII, whatever the handler put into it. */
-static void append_error_type(struct buffer *head, struct text type) {
+static void append_error_type(struct buffer *to, const struct outcome *error) {
+    struct text type = error_type(error);
     char ascii[ERROR_TYPE_MAX];
     for (size_t i = 0; i < type.length; i++)
         ascii[i] = type.data[i] == ' ' || is_visible(type.data[i]) ? type.data[i] : '?';
-    append_field(head, S("Lambda-Runtime-Function-Error-Type"), (struct text){ascii, type.length});
+    append_field(to, S(ERROR_TYPE), (struct text){ascii, type.length});
 }
 
-static void post_error(struct runtime *runtime, struct text operation, struct outcome error) {
+static struct text error_json(const struct outcome *error) {
     static char storage[6 * (ERROR_TYPE_MAX + ERROR_MESSAGE_MAX) + 64]; /* room for all escaped */
-    struct buffer body = {storage, 0, sizeof storage, false};
-    struct text type = error.error_type.length ? error.error_type : S("Runtime.UnknownReason");
-    type = first_bytes(type, ERROR_TYPE_MAX);
-    append(&body, S("{\"errorMessage\":"));
-    append_json_string(&body, first_bytes(error.error_message, ERROR_MESSAGE_MAX));
-    append(&body, S(",\"errorType\":"));
-    append_json_string(&body, type);
-    append(&body, S(",\"stackTrace\":[]}"));
-    append_error_type(&runtime->head, type);
-    post(runtime, operation, text_in(&body));
+    struct buffer json = {storage, 0, sizeof storage, false};
+    append(&json, S("{\"errorMessage\":"));
+    append_json_string(&json, first_bytes(error->error_message, ERROR_MESSAGE_MAX));
+    append(&json, S(",\"errorType\":"));
+    append_json_string(&json, error_type(error));
+    append(&json, S(",\"stackTrace\":[]}"));
+    return text_in(&json);
+}
+
+static void post_error(struct runtime *runtime, struct text operation,
+                       const struct outcome *error) {
+    append_error_type(&runtime->head, error);
+    post(runtime, operation, error_json(error));
 }
 
 /* POST /runtime/invocation/{id}/error */
 static void invocation_error(struct runtime *runtime, const struct invocation *invocation,
-                             struct outcome error) {
+                             const struct outcome *error) {
     begin_answer(runtime, invocation, S("/error"));
     post_error(runtime, S("invocation error"), error);
 }
 
-/* POST /runtime/init/error: Lambda passes it on to the caller; the runtime then has to exit. */
-static void initialization_error(struct runtime *runtime, struct outcome error) {
-    begin_request(runtime, S("POST"), S(INIT_ERROR), S(""), S(""));
+/* POST /runtime/init/error, and the same behind a restore: Lambda passes it on to the caller; the
+ * runtime then has to exit. */
+static _Noreturn void initialization_error(struct runtime *runtime, struct text route,
+                                           const struct outcome *error) {
+    begin_request(runtime, S("POST"), route, S(""), S(""));
     post_error(runtime, S("initialization error"), error);
+    fatal(S("initialization of the function failed"), error->error_type,
+          S("exiting, as Lambda expects after an initialization error"));
+}
+
+/* GET /runtime/restore/next, with SnapStart: the snapshot is taken while it waits. The connection
+ * it comes back on is one of the past, so it is closed. */
+static void next_restore(struct runtime *runtime) {
+    struct reply reply;
+    wait_for(runtime, S("next restore"), S(RESTORE_NEXT), &reply);
+    hang_up(&runtime->connection);
+}
+
+/* The response and the error of an invocation, for a handler that has not begun a stream. */
+static void send_outcome(struct runtime *runtime, const struct invocation *invocation,
+                         struct outcome outcome) {
+    if (outcome.failed)
+        invocation_error(runtime, invocation, &outcome);
+    else
+        invocation_response(runtime, invocation, outcome.response);
+}
+
+/* ---- Response streaming: a chunked body (RFC 9112 §7.1), each chunk sent as it is written, and an
+ * error told in the trailer section. Linked in only if the handler calls stream_begin(). ---- */
+
+static enum { STREAM_BEGUN, STREAM_OPEN, STREAM_BROKEN } stream_state;
+
+/* Sends one chunk, or what ends the stream, behind the head if that has not gone out yet. The
+ * connection is made sure of before the first, since a stream cannot be sent again. */
+static bool send_chunk(struct runtime *runtime, struct text size, struct text data,
+                       struct text end) {
+    struct connection *c = &runtime->connection;
+    struct text pieces[PIECES_MAX] = {S(""), size, data, end};
+    if (stream_state == STREAM_BEGUN) {
+        int on = 1;
+        if (c->socket >= 0 && is_stale(c))
+            hang_up(c);
+        require_connection(runtime);
+        /* else a small chunk would wait for the acknowledgement of the one before it */
+        setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        pieces[0] = text_in(&runtime->head);
+    }
+    if (stream_state != STREAM_BROKEN)
+        stream_state = transmit(c, pieces) == length_of(pieces) ? STREAM_OPEN : STREAM_BROKEN;
+    return stream_state == STREAM_OPEN;
+}
+
+static bool send_data(struct runtime *runtime, struct text data, struct text end) {
+    char storage[18];
+    struct buffer size = {storage, 0, sizeof storage, false};
+    append_in_base(&size, data.length + end.length - strlen("\r\n"), 16);
+    append(&size, S("\r\n"));
+    return send_chunk(runtime, text_in(&size), data, end);
+}
+
+/* RFC 4648 §4. */
+static void append_base64(struct buffer *to, struct text text) {
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < text.length; i += 3) {
+        uint32_t bits = 0;
+        char four[] = "====";
+        for (size_t j = 0; j < 3; j++)
+            bits = bits << 8 | (i + j < text.length ? (unsigned char)text.data[i + j] : 0);
+        for (size_t j = 0; j < 4 && i + j <= text.length; j++)
+            four[j] = alphabet[bits >> (18 - 6 * j) & 63];
+        append(to, (struct text){four, 4});
+    }
+}
+
+/* Lambda counts the response as a success, and hands the error on beside it. */
+static struct text error_trailers(const struct outcome *error) {
+    static char storage[8 * (ERROR_TYPE_MAX + ERROR_MESSAGE_MAX) + 512]; /* base64 of error_json */
+    struct buffer trailers = {storage, 0, sizeof storage, false};
+    append_error_type(&trailers, error);
+    append(&trailers, S(ERROR_BODY));
+    append(&trailers, S(": "));
+    append_base64(&trailers, error_json(error));
+    append(&trailers, S("\r\n"));
+    return text_in(&trailers);
+}
+
+/* What send_outcome() is for a stream. The page asks to close the connection behind it. */
+static void finish_stream(struct runtime *runtime, const struct invocation *invocation,
+                          struct outcome outcome) {
+    struct connection *c = &runtime->connection;
+    struct reply reply;
+    if (outcome.failed && stream_state == STREAM_BEGUN) {
+        invocation_error(runtime, invocation, &outcome);
+        return;
+    }
+    if (outcome.response.length)
+        send_data(runtime, outcome.response, S("\r\n"));
+    send_chunk(runtime, S("0\r\n"), outcome.failed ? error_trailers(&outcome) : S(""), S("\r\n"));
+    if (stream_state == STREAM_BROKEN)
+        shutdown(c->socket, SHUT_WR);
+    enum reading got = read_reply(c, &reply);
+    hang_up(c);
+    if (got == LOST && stream_state == STREAM_OPEN) {
+        message(LEVEL_WARN, S("streamed response"), absent,
+                S("all sent, but no reply came; if it did not arrive, Lambda will refuse `next`"));
+        return;
+    }
+    check_taken(S("streamed response"), got == LOST ? CUT_OFF : got, &reply);
+}
+
+bool stream_begin(const struct invocation *invocation, struct text content_type) {
+    struct runtime *runtime = invocation->runtime;
+    char storage[sizeof ERROR_TYPE + sizeof ERROR_BODY];
+    struct buffer announced = {storage, 0, sizeof storage, false};
+    if (runtime->answer == finish_stream || content_type.length > CONTENT_TYPE_MAX ||
+        has_control_character(content_type))
+        return false;
+    append(&announced, S(ERROR_TYPE));
+    append(&announced, S(", "));
+    append(&announced, S(ERROR_BODY));
+    begin_answer(runtime, invocation, S("/response"));
+    append_field(&runtime->head, S(CONTENT_TYPE), content_type);
+    append_field(&runtime->head, S("Lambda-Runtime-Function-Response-Mode"), S("streaming"));
+    append_field(&runtime->head, S(TRANSFER_ENCODING), S("chunked"));
+    append_field(&runtime->head, S("Trailer"), text_in(&announced));
+    append(&runtime->head, S("\r\n"));
+    stream_state = STREAM_BEGUN;
+    runtime->answer = finish_stream;
+    return true;
+}
+
+bool stream_write(const struct invocation *invocation, struct text bytes) {
+    if (invocation->runtime->answer != finish_stream)
+        return false;
+    if (bytes.length == 0)
+        return stream_state != STREAM_BROKEN; /* an empty chunk would be the last */
+    return send_data(invocation->runtime, bytes, S("\r\n"));
+}
+
+bool stream_begin_http(const struct invocation *invocation, struct text json) {
+    if (json.length > PRELUDE_MAX || (json.length && memchr(json.data, '\0', json.length)))
+        return false;
+    return stream_begin(invocation, S("application/vnd.awslambda.http-integration-response")) &&
+           send_data(invocation->runtime, json, S("\0\0\0\0\0\0\0\0\r\n"));
 }
 
 /* ==== 7 Lifecycle ============================================================================
@@ -1073,32 +1542,37 @@ static bool parse_address(struct text setting, struct runtime *runtime) {
     return true;
 }
 
+/* The log format first: it is the form of all messages. */
 static void retrieve_settings(struct runtime *runtime) {
-    struct text setting = text_of(getenv("AWS_LAMBDA_RUNTIME_API"));
+    struct text level = environment_variable(S("AWS_LAMBDA_LOG_LEVEL"));
+    struct text setting = environment_variable(S("AWS_LAMBDA_RUNTIME_API"));
+    logging.json = equal_in_any_case(environment_variable(S("AWS_LAMBDA_LOG_FORMAT")), S("JSON"));
+    for (int i = LEVEL_TRACE; i <= LEVEL_FATAL; i++)
+        if (equal_in_any_case(level, text_of(level_names[i])))
+            logging.least = (enum log_level)i;
     if (!setting.data)
-        fatal(
-            S("AWS_LAMBDA_RUNTIME_API"), S("(not set)"),
-            S("expected the host:port that Lambda sets for its runtimes; to try the program without "
-              "Lambda see make run"));
+        fatal(S("AWS_LAMBDA_RUNTIME_API"), S("(not set)"),
+              S("expected the host:port that Lambda sets; to try the program elsewhere: make run"));
     if (!parse_address(setting, runtime))
         fatal(S("AWS_LAMBDA_RUNTIME_API"), setting,
               S("expected host:port, the host as an IPv4 number or localhost, the port from 1 to "
                 "65535, such as 127.0.0.1:9001"));
 }
 
-/* The value of _X_AMZN_TRACE_ID with its name, as long as a head may be. */
-static char trace_variable[sizeof "_X_AMZN_TRACE_ID=" + HEAD_MAX];
+static const char TRACE_VARIABLE[] = "_X_AMZN_TRACE_ID";
+
+/* The variable with its value, which is shorter than a head. */
+static char trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1];
 
 /* setenv would bring the allocator into the program, and with it twice the size. Instead `slots`,
- * two more than there are variables, become the environment, with a slot of our own in it. They
- * and the slot stay as long as the process. */
+ * two more than there are variables, become the environment, with a slot of our own in it. Both
+ * live as long as the process. */
 static void reserve_trace_variable(char **slots) {
-    struct text name;
     size_t used = 0;
     for (char **variable = environ; *variable; variable++) {
-        struct text rest = text_of(*variable);
+        struct text rest = text_of(*variable), name;
         cut(&rest, '=', &name);
-        if (!equal(name, S("_X_AMZN_TRACE_ID")))
+        if (!equal(name, S(TRACE_VARIABLE)))
             slots[used++] = *variable;
     }
     slots[used++] = trace_variable;
@@ -1106,12 +1580,14 @@ static void reserve_trace_variable(char **slots) {
     environ = slots;
 }
 
-/* Sets _X_AMZN_TRACE_ID for the handler, which X-Ray's libraries read, or unsets what the last
- * invocation left: a variable without a name is none. */
-static void propagate_tracing_header(struct text trace_id) {
+/* Sets _X_AMZN_TRACE_ID for the handler, where X-Ray's libraries look for it, or unsets what the
+ * last invocation left: without a name it is no variable. Not among several workers, where Lambda
+ * does not support it. */
+static void propagate_tracing_header(const struct runtime *runtime, struct text trace_id) {
     struct buffer variable = {trace_variable, 0, sizeof trace_variable, false};
-    if (trace_id.length) {
-        append(&variable, S("_X_AMZN_TRACE_ID="));
+    if (trace_id.length && !runtime->concurrent) {
+        append(&variable, S(TRACE_VARIABLE));
+        append(&variable, S("="));
         append(&variable, trace_id);
     }
     append(&variable, (struct text){"", 1});
@@ -1119,39 +1595,112 @@ static void propagate_tracing_header(struct text trace_id) {
 
 static void initialize_function(struct runtime *runtime) {
     struct outcome outcome = INITIALIZE();
-    if (!outcome.failed)
+    if (outcome.failed)
+        initialization_error(runtime, S(INIT_ERROR), &outcome);
+    if (!equal(environment_variable(S("AWS_LAMBDA_INITIALIZATION_TYPE")), S("snap-start")))
         return;
-    initialization_error(runtime, outcome);
-    fatal(S("initialization of the function failed"), outcome.error_type,
-          S("exiting, as Lambda expects after an initialization error"));
+    next_restore(runtime);
+    outcome = AFTER_RESTORE();
+    if (outcome.failed)
+        initialization_error(runtime, S(RESTORE_ERROR), &outcome);
 }
 
 static void process_event(struct runtime *runtime) {
     struct reply next;
-    const struct invocation *invocation = &next.invocation;
     struct outcome outcome;
-    if (next_invocation(runtime, &next)) {
-        propagate_tracing_header(invocation->trace_id);
-        outcome = HANDLER(invocation);
-    } else {
-        outcome = failure(S("Runtime.EventTooLarge"), S("The event is larger than 32 MiB."));
-    }
-    if (outcome.failed)
-        invocation_error(runtime, invocation, outcome);
+    logging.current = NULL;
+    allocated = 0;
+    bool whole = next_invocation(runtime, &next);
+    runtime->answer = send_outcome;
+    logging.current = &next.invocation;
+    propagate_tracing_header(runtime, next.invocation.trace_id);
+    if (whole)
+        outcome = HANDLER(&next.invocation);
     else
-        invocation_response(runtime, invocation, outcome.response);
+        outcome = failure(S("Runtime.EventTooLarge"), S("The event is larger than 32 MiB."));
+    runtime->answer(runtime, &next.invocation, outcome);
+    if (runtime->served)
+        *runtime->served = true;
+}
+
+/* ---- Managed Instances: an environment that is given several events at once has as many workers,
+ * processes with a connection and a loop of their own. ---- */
+
+/* AWS_LAMBDA_MAX_CONCURRENCY, or 1 where it is not set or says nothing that makes sense. */
+static size_t concurrency(void) {
+    uint64_t workers;
+    struct text setting = environment_variable(S("AWS_LAMBDA_MAX_CONCURRENCY"));
+    bool valid = parse_number(setting, 10, &workers) && workers > 0 && workers <= WORKERS_MAX;
+    return valid ? (size_t)workers : 1;
+}
+
+struct worker {
+    pid_t pid;
+    int deaths; /* one after another, without an event in between */
+};
+
+/* True in the new process. It ends with its parent, even if that is killed. */
+static bool start_worker(struct worker *worker, pid_t parent) {
+    worker->pid = _Fork(); /* fork's handlers are for threads; there are none yet */
+    if (worker->pid < 0)
+        fatal(S("_Fork"), absent, S("no worker could be started; exiting"));
+    if (worker->pid > 0)
+        return false;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    return true;
+}
+
+/* Waits until a worker dies and says which. One that keeps dying before it has served an event ends
+ * the environment; another one is worth a pause, in case that what killed it passes. */
+static size_t dead_worker(struct worker *workers, size_t count, bool *served) {
+    size_t i = 0;
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, 0)) < 0)
+        if (errno != EINTR)
+            fatal(S("waitpid"), absent, S("expected workers; exiting"));
+    while (i + 1 < count && workers[i].pid != pid)
+        i++;
+    workers[i].deaths = served[i] ? 0 : workers[i].deaths + 1;
+    served[i] = false;
+    if (workers[i].deaths == WORKER_DEATHS_MAX)
+        fatal(S("worker"), absent, S("it ended ten times before it had served an event; exiting"));
+    message(LEVEL_ERROR, S("worker"), absent,
+            S("it ended, and its invocation with it; starting another"));
+    pause_ms(WORKER_PAUSE_MS);
+    return i;
+}
+
+/* Returns in the workers, never in their parent. */
+static void supervise_workers(struct runtime *runtime, size_t count) {
+    static struct worker workers[WORKERS_MAX];
+    pid_t parent = getpid();
+    bool *served = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (served == MAP_FAILED)
+        fatal(S("mmap"), absent, S("no memory to share with the workers; exiting"));
+    runtime->concurrent = true;
+    for (size_t started = 0;; started++) {
+        size_t i = started < count ? started : dead_worker(workers, count, served);
+        runtime->served = &served[i];
+        if (start_worker(&workers[i], parent))
+            return;
+    }
 }
 
 int main(void) {
     static _Alignas(PAGE_MAX) char memory[MEMORY_MAX];
     static struct runtime runtime;
-    size_t variables = 0;
+    size_t variables = 0, workers;
     while (environ[variables])
         variables++;
     char *slots[variables + 2];
     use_memory(&runtime.connection, memory, sizeof memory);
     retrieve_settings(&runtime);
     reserve_trace_variable(slots);
+    workers = concurrency();
+    if (workers > 1)
+        supervise_workers(&runtime, workers);
     initialize_function(&runtime);
     for (;;)
         process_event(&runtime);

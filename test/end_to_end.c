@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -35,7 +36,8 @@ enum { PATIENCE_MS = 20000, STEPS_MAX = 40, VARIABLES_MAX = 8 };
 struct step {
     enum kind {
         END,
-        ASKED,   /* expect a request: `text` is method and target; `body` its body, if not NULL */
+        ASKED,   /* expect a request: `text` is method and target, `body` its body if not NULL, of
+                    `length` bytes if it has NUL bytes */
         FIELD,   /* of that request: name in `text`, value in `body`, NULL if it must be absent */
         BYTES,   /* send `text` */
         TRICKLE, /* send `text` byte by byte, each in a segment of its own */
@@ -46,6 +48,8 @@ struct step {
         PAUSE,   /* `number` milliseconds */
         CLOSE,   /* the connection: end of stream */
         RESET,   /* the connection: RST */
+        CLOSED,  /* expect that the runtime closes it */
+        TRAILED, /* expect `text` as the trailer section of the request */
         SIGNAL,  /* send signal `number` to the runtime */
         MEMORY,  /* its resident memory is below `number` KiB */
         PRIVATE, /* its private memory is below `number` KiB */
@@ -85,6 +89,7 @@ struct test {
     struct step steps[STEPS_MAX];
     const char *fatal; /* it ends with status 1 and one line that contains this */
     const char *warns; /* it goes on, with one line that contains this */
+    const char *logs;  /* it goes on, and what is on stderr matches this pattern of fnmatch */
     const char *environment[VARIABLES_MAX];
     bool probe;   /* run the probe handler, not the echo */
     int ended_by; /* a signal */
@@ -103,23 +108,23 @@ struct test {
     X16 X16 X16 X16 X16 X16 X16 X16 "xx"
 
 #define BAD_ADDRESS(value, shown)                                                                  \
-    {"address " shown, {{0}}, "AWS_LAMBDA_RUNTIME_API: \"" shown, NULL,                            \
+    {"address " shown, {{0}}, "AWS_LAMBDA_RUNTIME_API: \"" shown, NULL, NULL,                            \
      {"AWS_LAMBDA_RUNTIME_API" value}, false, 0}
 #define PREFIXED(method, prefix, action, body)                                                     \
     {ASKED, method " " prefix "/2018-06-01/runtime/invocation/" action, 0, body, 0}
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
 #define REFUSED(name, reply, why)                                                                  \
-    {"refused: " name, {NEXT, SEND(reply)}, "next invocation: \"" why, NULL, {0}, false, 0}
+    {"refused: " name, {NEXT, SEND(reply)}, "next invocation: \"" why, NULL, NULL, {0}, false, 0}
 /* A status that the server answers a response with, after which the runtime goes on. */
 #define GOES_ON(status)                                                                            \
     {"response answered " status,                                                                  \
      {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), STATUS(status), ONE_ECHO},                 \
-     NULL, "invocation response: status " status, {0}, false, 0}
+     NULL, "invocation response: status " status, NULL, {0}, false, 0}
 #define ECHOES(name, reply, body)                                                                  \
     {name,                                                                                         \
      {NEXT, SEND(reply), RESPONSE("r1", body), ACCEPTED, NEXT, SEND_SLOWLY(reply),                 \
       RESPONSE("r1", body), ACCEPTED},                                                             \
-     NULL, NULL, {0}, false, 0}
+     NULL, NULL, NULL, {0}, false, 0}
 
 static const struct test tests[] = {
     /* Settings. PORT stands for the server's. */
@@ -456,6 +461,93 @@ static const struct test tests[] = {
     {"a handler that crashes ends the process",
      {NEXT, EVENT("r1", 5, "crash")}, .ended_by = SIGSEGV, .probe = true},
 
+    /* Response streaming. */
+    {"a stream of three pieces, then a new connection",
+     {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Invocation-Id: i1\r\nContent-Length: 16\r\n\r\nstream one two 3"),
+      RESPONSE("r1", "onetwo3"), HAS("Lambda-Runtime-Function-Response-Mode", "streaming"),
+      HAS("Transfer-Encoding", "chunked"), HAS("Content-Length", NULL), HAS("Content-Type", "text/plain"),
+      HAS("Trailer", "Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body"),
+      HAS("Lambda-Runtime-Invocation-Id", "i1"), {TRAILED, "", 0, NULL, 0}, ACCEPTED,
+      {.kind = CLOSED}, ONE_ECHO}, .probe = true},
+    {"an empty stream ends", {NEXT, EVENT("r1", 6, "stream"), RESPONSE("r1", ""),
+      HAS("Transfer-Encoding", "chunked"), ACCEPTED, {.kind = CLOSED}, ONE_ECHO}, .probe = true},
+    {"what success() returns ends a stream", {NEXT, EVENT("r1", 18, "streamtail one two"),
+      RESPONSE("r1", "onetwo"), ACCEPTED, {.kind = CLOSED}}, .probe = true},
+    {"a prelude with its 8 NUL bytes", {NEXT, EVENT("r1", 9, "http body"),
+      {ASKED, POST_ROUTE "r1/response", 14, "{}\0\0\0\0\0\0\0\0body", 0},
+      HAS("Content-Type", "application/vnd.awslambda.http-integration-response"), ACCEPTED,
+      {.kind = CLOSED}}, .probe = true},
+    {"an error behind the first byte: trailers", {NEXT, EVENT("r1", 14, "streamlate one"),
+      RESPONSE("r1", "one"),
+      {TRAILED, "Lambda-Runtime-Function-Error-Type: Function.L?ate\r\n"
+                "Lambda-Runtime-Function-Error-Body: "
+                "eyJlcnJvck1lc3NhZ2UiOiJiZVwiaGluZCIsImVycm9yVHlwZSI6IkZ1bmN0aW9uLkxcdTAwMGFhdGUiLCJzdGFja1RyYWNlIjpbXX0=\r\n",
+       0, NULL, 0}, ACCEPTED, {.kind = CLOSED}, ONE_ECHO}, .probe = true},
+    {"an error before the first byte: an invocation error", {NEXT, EVENT("r1", 5, "early"),
+      ERROR("r1", "Function.Early", "before"), HAS("Transfer-Encoding", NULL), ACCEPTED, ONE_ECHO}, .probe = true},
+    {"streams that cannot be", {NEXT, EVENT("r1", 6, "misuse"), RESPONSE("r1", "refused"),
+      HAS("Content-Length", "7"), ACCEPTED, ONE_ECHO}, .probe = true},
+    {"a stream on a connection that was closed meanwhile", {NEXT, EVENT("r1", 10, "stream one"),
+      {.kind = CLOSE}, RESPONSE("r1", "one"), ACCEPTED, {.kind = CLOSED}}, .probe = true,
+     .environment = {"PROBE_SLOW=1"}},
+    {"a stream answered 413", {NEXT, EVENT("r1", 10, "stream one"), RESPONSE("r1", "one"),
+      STATUS("413 x"), {.kind = CLOSED}, ONE_ECHO}, .warns = "streamed response: status 413", .probe = true},
+    {"a stream answered 500", {NEXT, EVENT("r1", 10, "stream one"), RESPONSE("r1", "one"), STATUS("500 x")},
+     .fatal = "streamed response: status 500", .probe = true},
+    {"a stream whose reply is lost", {NEXT, EVENT("r1", 10, "stream one"), RESPONSE("r1", "one"),
+      {.kind = CLOSE}, ONE_ECHO}, .warns = "streamed response: all sent", .probe = true},
+    {"a stream cut off", {NEXT, EVENT("r1", 12, "stream 1 2 3"), {PARTLY, NULL, 0, NULL, 10}, {.kind = RESET}},
+     .fatal = "streamed response: the connection broke", .probe = true, .environment = {"PROBE_SLOW=1"}},
+
+    /* What a function can call. */
+    {"memory for one invocation, and again for the next",
+     {NEXT, EVENT("r1", 8, "allocate"), RESPONSE("r1", "as promised"), ACCEPTED, NEXT,
+      EVENT("r2", 8, "allocate"), RESPONSE("r2", "as promised"), ACCEPTED}, .probe = true},
+    {"remaining time: no deadline", {NEXT, EVENT("r1", 9, "remaining"),
+      RESPONSE("r1", "18446744073709551615"), ACCEPTED}, .probe = true},
+    {"remaining time: past",
+     {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Deadline-Ms: 1700000000000\r\nContent-Length: 9\r\n\r\nremaining"),
+      RESPONSE("r1", "0"), ACCEPTED}, .probe = true},
+    {"log: text", {NEXT, EVENT("r1", 14, "log info a\nb\tc"), RESPONSE("r1", "logged"), ACCEPTED},
+     .logs = "INFO r1 a\rb\tc\n", .probe = true},
+    {"log: below the level", {NEXT, EVENT("r1", 10, "log info a"), RESPONSE("r1", "logged"), ACCEPTED, NEXT,
+      EVENT("r2", 10, "log warn b"), RESPONSE("r2", "logged"), ACCEPTED, NEXT,
+      EVENT("r3", 11, "log debug c"), RESPONSE("r3", "logged"), ACCEPTED, NEXT,
+      EVENT("r4", 11, "log error d"), RESPONSE("r4", "logged"), ACCEPTED},
+     .logs = "WARN r2 b\nERROR r4 d\n", .probe = true, .environment = {"AWS_LAMBDA_LOG_LEVEL=warn"}},
+    {"log: JSON",
+     {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Trace-Id: t\r\nLambda-Runtime-Aws-Tenant-Id: \"x\"\r\n"
+                 "Content-Length: 14\r\n\r\nlog error a\n\"b"), RESPONSE("r1", "logged"), ACCEPTED},
+     .logs = "{\"timestamp\":\"20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9]Z\","
+             "\"level\":\"ERROR\",\"requestId\":\"r1\",\"tenantId\":\"\\\"x\\\"\",\"traceId\":\"t\","
+             "\"message\":\"a\\u000a\\\"b\"}\n",
+     .probe = true, .environment = {"AWS_LAMBDA_LOG_FORMAT=json"}},
+    {"log: the runtime's own messages in JSON",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), STATUS("410 x"), ONE_ECHO},
+     .logs = "{\"timestamp\":\"20*Z\",\"level\":\"WARN\",\"requestId\":\"r1\","
+             "\"message\":\"bootstrap: invocation response: status 410: \\\"{}\\\": expected 202; *\"}\n",
+     .environment = {"AWS_LAMBDA_LOG_FORMAT=JSON"}},
+    {"log: the runtime's own messages below the level",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), STATUS("410 x"), ONE_ECHO},
+     .environment = {"AWS_LAMBDA_LOG_LEVEL=FATAL"}},
+
+    /* SnapStart. */
+    {"a restore, then a new connection",
+     {{ASKED, "GET /2018-06-01/runtime/restore/next", 0, "", 0},
+      SEND("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), {.kind = CLOSED}, ONE_ECHO},
+     .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start"}},
+    {"a restore that fails",
+     {{ASKED, "GET /2018-06-01/runtime/restore/next", 0, "", 0},
+      SEND("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+      {.kind = CLOSED}, {ASKED, "POST /2018-06-01/runtime/restore/error", 0,
+       "{\"errorMessage\":\"no way back\",\"errorType\":\"Runtime.AfterRestoreError\",\"stackTrace\":[]}", 0},
+      ACCEPTED},
+     .fatal = "Runtime.AfterRestoreError", .probe = true,
+     .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start", "PROBE_FAIL_RESTORE=1"}},
+    {"a restore refused", {{ASKED, "GET /2018-06-01/runtime/restore/next", 0, "", 0}, STATUS("404 x")},
+     .fatal = "next restore: status 404", .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start"}},
+    {"another initialization type", {ONE_ECHO}, .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand"}},
+
     /* Memory. */
     {"private memory while idle", {ONE_ECHO, NEXT, {PRIVATE, NULL, 0, NULL, 64}, EVENT("1", 1, "x"), RESPONSE("1", "x"), ACCEPTED}},
     {"memory after 20 MiB and a few small events",
@@ -585,8 +677,9 @@ static bool asked(struct run *r, const struct step *s) {
              (int)q->target_length, q->target);
     if (strcmp(line, s->text) != 0)
         return problem(r, "expected %s, got %s", s->text, line);
+    size_t length = s->length ? s->length : s->body ? strlen(s->body) : 0;
     if (s->body &&
-        (strlen(s->body) != q->body.length || memcmp(s->body, q->body.data, q->body.length) != 0))
+        (length != q->body.length || (length && memcmp(s->body, q->body.data, length) != 0)))
         return problem(r, "%s: expected the body %s, got %.*s", line, s->body,
                        (int)(q->body.length < 900 ? q->body.length : 900), q->body.data);
     return true;
@@ -621,6 +714,21 @@ static bool echoed(struct run *r, size_t length) {
         body->length == length && (length == 0 || !memcmp(body->data, expected.data, length));
     bytes_free(&expected);
     return same || problem(r, "%zu bytes are not echoed as they were sent", length);
+}
+
+static bool trailed(struct run *r, const char *expected) {
+    const struct bytes *t = &r->request.trailers;
+    return (t->length == strlen(expected) &&
+            (t->length == 0 || !memcmp(t->data, expected, t->length))) ||
+           problem(r, "expected the trailer section %s, got %.*s", expected, (int)t->length,
+                   t->data);
+}
+
+static bool closes(struct run *r) {
+    char byte;
+    bool closed = readable(r->connection, PATIENCE_MS) && recv(r->connection, &byte, 1, 0) <= 0;
+    drop_connection(r, false);
+    return closed || problem(r, "expected the runtime to close the connection");
 }
 
 static bool send_pattern(struct run *r, const struct step *s) {
@@ -716,6 +824,10 @@ static bool do_step(struct run *r, const struct step *s) {
     case RESET:
         drop_connection(r, s->kind == RESET);
         return true;
+    case CLOSED:
+        return closes(r);
+    case TRAILED:
+        return trailed(r, s->text);
     case SIGNAL:
         kill(r->pid, (int)s->number);
         return true;
@@ -806,6 +918,13 @@ static bool logged(struct run *r, const char *expected) {
     return fine;
 }
 
+static void matches(struct run *r, const char *pattern) {
+    struct bytes text = all_of(r->log);
+    if (fnmatch(pattern, text.data, FNM_NOESCAPE) != 0)
+        problem(r, "on stderr: expected %s, got: %s", pattern, text.data);
+    bytes_free(&text);
+}
+
 static void check_end(struct run *r) {
     const struct test *t = r->test;
     int status = 0;
@@ -827,7 +946,10 @@ static void check_end(struct run *r) {
     static const struct step next = NEXT;
     if (asked(r, &next) && (readable(r->connection, 20) || readable(r->listener, 0)))
         problem(r, "does not wait quietly for the next event");
-    logged(r, t->warns);
+    if (t->logs)
+        matches(r, t->logs);
+    else
+        logged(r, t->warns);
 }
 
 static bool passes(const struct test *t) {
@@ -949,6 +1071,126 @@ static bool leaks_nothing(void) {
     return finish(&r, "100,000 invocations", fine && logged(&r, NULL));
 }
 
+/* ---- Workers: as many connections as AWS_LAMBDA_MAX_CONCURRENCY says ---- */
+
+enum { WORKERS = 4 };
+
+/* A run for each connection, all of the same process. */
+static bool begin_workers(struct run workers[], size_t count, const char *const *variables) {
+    workers[0] = begin();
+    workers[0].pid = start(probe, workers[0].port, variables, workers[0].log);
+    for (size_t i = 0; i < count; i++) {
+        static const struct step next = NEXT;
+        if (i > 0) {
+            workers[i] = workers[0];
+            workers[i].connection = -1;
+            workers[i].input = (struct bytes){0};
+            workers[i].request = (struct request){0};
+        }
+        if (!asked(&workers[i], &next))
+            return false;
+    }
+    return true;
+}
+
+static bool finish_workers(struct run workers[], size_t count, const char *name, bool fine) {
+    for (size_t i = 1; i < count; i++) {
+        if (workers[i].problem[0])
+            fine = problem(&workers[0], "worker %zu: %s", i, workers[i].problem);
+        drop_connection(&workers[i], false);
+        request_free(&workers[i].request);
+        bytes_free(&workers[i].input);
+    }
+    return finish(&workers[0], name, fine);
+}
+
+static bool exchange(struct run *r, const char *event, const char *method_and_target,
+                     const char *body) {
+    char reply[256];
+    snprintf(reply, sizeof reply,
+             "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r%d\r\nLambda-Runtime-Trace-Id: "
+             "t\r\nContent-Length: %zu\r\n\r\n%s",
+             r->connection, strlen(event), event);
+    const struct step answered = {ASKED, method_and_target, 0, body, 0};
+    return send_all(r->connection, reply, strlen(reply)) && asked(r, &answered);
+}
+
+/* All are given an event before the first one is answered, the last one first. */
+static bool works_at_once(void) {
+    static const char *const variables[VARIABLES_MAX] = {"AWS_LAMBDA_MAX_CONCURRENCY=4"};
+    static const struct step accepted = ACCEPTED, next = NEXT;
+    struct run workers[WORKERS];
+    char targets[WORKERS][128], events[WORKERS][32];
+    bool fine = begin_workers(workers, WORKERS, variables);
+    for (size_t i = WORKERS; fine && i-- > 0;) {
+        snprintf(targets[i], sizeof targets[i], POST_ROUTE "r%d/response", workers[i].connection);
+        snprintf(events[i], sizeof events[i], "event of worker %zu", i);
+        fine = exchange(&workers[i], events[i], targets[i], events[i]);
+    }
+    for (size_t i = 0; fine && i < WORKERS; i++)
+        fine = do_step(&workers[i], &accepted) && asked(&workers[i], &next) &&
+               exchange(&workers[i], "trace", targets[i], "(unset)");
+    return finish_workers(workers, WORKERS, "workers at once", fine && logged(&workers[0], NULL));
+}
+
+/* A worker that crashes loses its own invocation; another one takes its place. */
+static bool replaces_a_dead_worker(void) {
+    static const char *const variables[VARIABLES_MAX] = {"AWS_LAMBDA_MAX_CONCURRENCY=2"};
+    static const struct step crash = EVENT("r1", 5, "crash"), next = NEXT;
+    struct run workers[2];
+    bool fine = begin_workers(workers, 2, variables) && do_step(&workers[0], &crash) &&
+                closes(&workers[0]) && asked(&workers[0], &next);
+    char target[128];
+    snprintf(target, sizeof target, POST_ROUTE "r%d/response", workers[1].connection);
+    fine = fine && exchange(&workers[1], "hi", target, "hi");
+    snprintf(target, sizeof target, POST_ROUTE "r%d/response", workers[0].connection);
+    fine = fine && exchange(&workers[0], "hi", target, "hi");
+    return finish_workers(workers, 2, "a dead worker",
+                          fine && logged(&workers[0], "worker: it ended"));
+}
+
+/* Ten deaths without an event in between end the environment. */
+static bool gives_up_on_workers(void) {
+    static const char *const variables[VARIABLES_MAX] = {"AWS_LAMBDA_MAX_CONCURRENCY=2"};
+    static const struct step crash = EVENT("r1", 5, "crash"), next = NEXT;
+    struct run workers[2];
+    int status = 0;
+    bool fine = begin_workers(workers, 2, variables);
+    for (int death = 1; fine && death <= 10; death++)
+        fine = do_step(&workers[0], &crash) && closes(&workers[0]) &&
+               (death == 10 || asked(&workers[0], &next));
+    if (fine && (!ended(workers[0].pid, PATIENCE_MS, &status) || !WIFEXITED(status) ||
+                 WEXITSTATUS(status) != 1))
+        fine = problem(&workers[0], "expected status 1, got wait status %d", status);
+    else if (fine)
+        workers[0].pid = -1;
+    fine = fine && closes(&workers[1]);
+    struct bytes text = all_of(workers[0].log);
+    fine = fine &&
+           (strstr(text.data, "it ended ten times") || problem(&workers[0], "no reason given"));
+    bytes_free(&text);
+    return finish_workers(workers, 2, "workers that keep dying", fine);
+}
+
+/* The parent is killed: no worker may be left. */
+static bool leaves_no_orphan(void) {
+    static const char *const variables[VARIABLES_MAX] = {"AWS_LAMBDA_MAX_CONCURRENCY=64"};
+    struct run workers[64];
+    bool fine = begin_workers(workers, 64, variables);
+    kill(workers[0].pid, SIGKILL);
+    for (size_t i = 0; fine && i < 64; i++)
+        fine = closes(&workers[i]);
+    return finish_workers(workers, 64, "64 workers end with their parent", fine);
+}
+
+/* One connection, and no second one. */
+static bool is_one_worker(const char *variable) {
+    const char *const variables[VARIABLES_MAX] = {variable};
+    struct run r;
+    bool fine = begin_workers(&r, 1, variables) && !readable(r.listener, 50);
+    return finish_workers(&r, 1, variable, fine || problem(&r, "more than one worker"));
+}
+
 /* The system calls as strace saw them: from execve to the first request at most 8, none of which
  * opens a file; then 4 for an invocation. */
 static bool counts(struct run *r, const char *trace, unsigned echoes) {
@@ -1009,6 +1251,16 @@ int main(int count_of_arguments, char **arguments) {
     if (!only) {
         count(connects_to_a_late_server());
         count(runs_with_closed_streams());
+        count(works_at_once());
+        count(replaces_a_dead_worker());
+        count(gives_up_on_workers());
+        count(leaves_no_orphan());
+        count(is_one_worker("AWS_LAMBDA_MAX_CONCURRENCY=0"));
+        count(is_one_worker("AWS_LAMBDA_MAX_CONCURRENCY=-2"));
+        count(is_one_worker("AWS_LAMBDA_MAX_CONCURRENCY=2x"));
+        count(is_one_worker("AWS_LAMBDA_MAX_CONCURRENCY=1025"));
+        count(is_one_worker("AWS_LAMBDA_MAX_CONCURRENCY="));
+        count(is_one_worker("AWS_LAMBDA_MAX_CONCURRENCY=1"));
         bool emulated = getenv("RUN_WITH") != NULL;
         if (emulated) {
             printf("SKIP leaks and system calls: they would be the emulator's\n");

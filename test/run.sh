@@ -25,5 +25,6 @@ run() { # COMMAND...
 
 run build/unit
 run build/end_to_end build/echo build/probe
+run sh test/examples.sh build/handlers build/local_lambda
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

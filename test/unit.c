@@ -190,6 +190,107 @@ static void test_buffer(void) {
     check(equal(text_in(&number), S("0")), "number", text_in(&number));
 }
 
+/* ---- What a function can call ---- */
+
+static void test_timestamps(void) {
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } rows[] = {
+        {0, "1970-01-01T00:00:00.000Z"},
+        {951782399999, "2000-02-28T23:59:59.999Z"},
+        {951782400000, "2000-02-29T00:00:00.000Z"},
+        {951868800000, "2000-03-01T00:00:00.000Z"},
+        {1709164800001, "2024-02-29T00:00:00.001Z"},
+        {1767225599010, "2025-12-31T23:59:59.010Z"},
+        {1767225600100, "2026-01-01T00:00:00.100Z"},
+        {1795436645678, "2026-11-23T12:24:05.678Z"},
+        {4107542400000, "2100-03-01T00:00:00.000Z"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char storage[32];
+        struct buffer to = {storage, 0, sizeof storage, false};
+        append_timestamp(&to, rows[i].ms);
+        check(equal(text_in(&to), text_of(rows[i].text)), rows[i].text, text_in(&to));
+    }
+}
+
+static void test_base64(void) {
+    static const char *const rows[][2] = {
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+        {"\xff\xfe\xfd", "//79"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char storage[16];
+        struct buffer to = {storage, 0, sizeof storage, false};
+        append_base64(&to, at_wall(text_of(rows[i][0])));
+        check(equal(text_in(&to), text_of(rows[i][1])), "base64", text_in(&to));
+    }
+}
+
+/* However long the text, a line is whole: the end of its JSON, one line end, the limit kept. */
+static void test_log_lines(void) {
+    static char text[LOG_LINE_MAX + 100], storage[LOG_LINE_MAX];
+    struct invocation invocation = {.request_id = S("r1")};
+    for (size_t length = LOG_LINE_MAX - 200; length <= sizeof text; length++) {
+        struct buffer line = {storage, 0, sizeof storage, false};
+        memset(text, length % 2 ? '\n' : 'x', sizeof text);
+        append_text_log(&line, LEVEL_INFO, &invocation, (struct text){text, length});
+        check(line.length == (length + 9 < LOG_LINE_MAX ? length + 9 : LOG_LINE_MAX) &&
+                  memchr(storage, '\n', line.length) == storage + line.length - 1,
+              "text line", first_bytes(text_in(&line), 20));
+        line = (struct buffer){storage, 0, sizeof storage, false};
+        append_json_log(&line, LEVEL_INFO, &invocation, (struct text){text, length});
+        check(line.length <= LOG_LINE_MAX && line.length > LOG_LINE_MAX - 200 &&
+                  memcmp(storage + line.length - 3, "\"}\n", 3) == 0 &&
+                  memchr(storage, '\n', line.length) == storage + line.length - 1,
+              "JSON line", first_bytes(text_in(&line), 20));
+    }
+}
+
+static void test_settings(void) {
+    char *variables[] = {"AWS_LAMBDA_FUNCTION_NAME=f",
+                         "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+                         "_HANDLER=a.b=c",
+                         "LAMBDA_TASK_ROOT=/var/task",
+                         "AWS_REGION=eu-west-1",
+                         "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/f",
+                         "AWS_LAMBDA_LOG_STREAM_NAME=s",
+                         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128",
+                         "EMPTY=",
+                         "NOTHING",
+                         NULL};
+    char **before = environ;
+    environ = variables;
+    struct function f = function_settings();
+    check(equal(f.name, S("f")) && equal(f.version, S("$LATEST")) && equal(f.handler, S("a.b=c")) &&
+              equal(f.task_root, S("/var/task")) && equal(f.region, S("eu-west-1")) &&
+              equal(f.log_group_name, S("/aws/lambda/f")) && equal(f.log_stream_name, S("s")) &&
+              f.memory_size == 128,
+          "settings", f.name);
+    check(environment_variable(S("EMPTY")).data && !environment_variable(S("EMPTY")).length,
+          "empty", absent);
+    check(!environment_variable(S("NOTHING")).data, "no variable", absent);
+    check(!environment_variable(S("AWS_LAMBDA_FUNCTION")).data, "a part of a name", absent);
+    environ = variables + 10;
+    f = function_settings();
+    check(!f.name.data && f.memory_size == 0, "no settings", absent);
+    environ = before;
+}
+
+static void test_remaining_time(void) {
+    uint64_t now = now_ms();
+    struct invocation invocation = {.deadline_ms = now + 10000};
+    uint64_t left = remaining_ms(&invocation);
+    check(now > 1700000000000 && left > 9000 && left <= 10000, "ten seconds", absent);
+}
+
 /* ---- The address ---- */
 
 static void test_addresses(void) {
@@ -400,6 +501,11 @@ int main(void) {
     test_first_bytes();
     test_json();
     test_buffer();
+    test_timestamps();
+    test_base64();
+    test_log_lines();
+    test_settings();
+    test_remaining_time();
     test_addresses();
     test_framing();
     test_too_large();
