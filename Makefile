@@ -20,7 +20,7 @@ endif
 CFLAGS ?= -Os
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
 BUILD = -std=c11 $(WARNINGS) $(CFLAGS) -static -s -ffunction-sections -fdata-sections \
-	-fno-asynchronous-unwind-tables -fno-ident -fno-pie -no-pie -fno-schedule-insns2 -Wl,--gc-sections -Wl,--build-id=none \
+	-fno-asynchronous-unwind-tables -fno-ident -fno-pie -no-pie -Wl,--gc-sections -Wl,--build-id=none \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64
 # Says what is missing, or that the executable will be larger than it could be.
 CHECK_CC = if [ -z '$(CC)' ]; then 	echo 'make: no C compiler; apt install musl-tools (Debian, Ubuntu), apk add gcc musl-dev make (Alpine), dnf install gcc glibc-static make (Amazon Linux)' >&2; exit 1; 	elif ! { $(CC) -dumpspecs 2>/dev/null; $(CC) -dumpmachine; } | grep -q musl; then 	echo 'make: no musl here, so $(CC) makes a larger executable; on Debian and Ubuntu: apt install musl-tools' >&2; fi
@@ -64,7 +64,8 @@ size: bootstrap
 EXAMPLES = $(patsubst test/handlers/%.c,build/handlers/%,$(wildcard test/handlers/*.c))
 
 test: build/echo build/probe build/unit build/end_to_end build/local_lambda $(EXAMPLES)
-	sh test/run.sh
+	sh test/run.sh build/unit 'build/end_to_end build/echo build/probe' \
+		'sh test/examples.sh build/handlers build/local_lambda'
 
 build/echo: bootstrap.c build/command
 	@$(CHECK_CC)

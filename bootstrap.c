@@ -2,20 +2,22 @@
  *
  * SPDX-License-Identifier: MIT-0
  *
- * Build:   musl-gcc -static -Os -s bootstrap.c -o bootstrap      (any C11 compiler on Linux will
- * do) Deploy:  zip function.zip bootstrap, runtime provided.al2023 Change:  the function in section
- * 3, or write a file of your own that includes this one.
+ * Build    musl-gcc -static -Os -s bootstrap.c -o bootstrap     any C11 compiler on Linux will do
+ * Deploy   zip function.zip bootstrap                           runtime provided.al2023
+ * Change   the function in section 3, or write a file of your own that includes this one
  *
- * Lambda starts this program once in each execution environment and then waits to be asked. The
- * program is the client; the Runtime API is an HTTP/1.1 server at $AWS_LAMBDA_RUNTIME_API. The
+ * Lambda starts this program in each execution environment and then waits to be asked: the program
+ * is the client, and the Runtime API is an HTTP/1.1 server at $AWS_LAMBDA_RUNTIME_API. This is the
  * whole conversation, with the function below that holds each part of it:
  *
- *   once      POST /2018-06-01/runtime/init/error                  initialization_error   202
- *             only if the function's own initialization failed; then the program ends
- *   for ever  GET  /2018-06-01/runtime/invocation/next             next_invocation        200
- *             answers when there is an event, be it in a millisecond or in hours
- *             POST /2018-06-01/runtime/invocation/{id}/response    invocation_response    202
- *        or   POST /2018-06-01/runtime/invocation/{id}/error       invocation_error       202
+ *   once      POST /2018-06-01/runtime/init/error                initialization_error   202
+ *                  only if the function's own initialization failed; then the program ends
+ *             GET  /2018-06-01/runtime/restore/next              next_restore           200
+ *                  only with SnapStart; answers when the snapshot is restored
+ *   for ever  GET  /2018-06-01/runtime/invocation/next           next_invocation        200
+ *                  answers when there is an event, be it in a millisecond or in hours
+ *             POST /2018-06-01/runtime/invocation/{id}/response  invocation_response    202
+ *          or POST /2018-06-01/runtime/invocation/{id}/error     invocation_error       202
  *
  * Two kinds of fault, never mixed. What goes wrong in the handler is reported to Lambda, and the
  * loop goes on. What goes wrong between this program and Lambda, and cannot be made good by asking

@@ -20,12 +20,13 @@ expect() { # HANDLER EVENT STDOUT STATUS STDERR
     rm -f "$errors"
 }
 
-# The same for a part of stdout.
-expect_within() { # HANDLER EVENT PART
+# The same for what fits a pattern on stdout.
+expect_like() { # HANDLER EVENT PATTERN
     output=$(BOOTSTRAP=$built/$1 "$lambda" run "$2" 2>/dev/null </dev/null)
+    # shellcheck disable=SC2254 # a pattern
     case $output in
-    *"$3"*) passed=$((passed + 1)) ;;
-    *) failed=$((failed + 1)) && echo "FAIL $1 $2: expected $3 in $output" ;;
+    $3) passed=$((passed + 1)) ;;
+    *) failed=$((failed + 1)) && echo "FAIL $1 $2: expected $3, got $output" ;;
     esac
 }
 
@@ -36,26 +37,26 @@ expect hello 'name' '' 1 'Function.NoName'
 # shellcheck disable=SC2016 # $LATEST is the version's name
 for part in '"functionName":"function"' '"functionVersion":"$LATEST"' '"memorySize":128' \
     '"invokedFunctionArn":"arn:aws:lambda:' '"traceId":"Root=1-' '"deadlineMs":1' '"region":"'; do
-    expect_within context '{}' "$part"
+    expect_like context '{}' "*$part*"
 done
 expect fail '"no"' '' 1 '"errorMessage":"\"no\"","errorType":"Function.Refused"'
 expect fail '"no"' '' 1 'ERROR '
 RESOURCE=$PWD/test/handlers/init.c
 export RESOURCE
-expect_within init '{}' 'init.c - opens a resource once'
+expect_like init '{}' '*init.c - opens a resource once*'
 RESOURCE=/nowhere
 expect init '{}' '' 1 'Function.NoResource'
-expect_within stream '{}' 'one
+expect_like stream '{}' '*one
 two
 three'
-expect_within stream '"fail"' 'one'
+expect_like stream '"fail"' '*one'
 ROUNDS=2
 export ROUNDS
 expect slow '{}' 2 0 ''
 unset ROUNDS
 TIMEOUT=1
 export TIMEOUT
-expect_within slow '{}' 4 # of 50 rounds of 10 ms in the half second it has, a little fewer
+expect_like slow '{}' '[2-5][0-9]' # rounds of 10 ms in the half second it has
 unset TIMEOUT
 expect crash '{}' '{}' 0 ''
 expect crash '"crash"' '' 1 'Runtime.ExitError'
