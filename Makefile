@@ -6,14 +6,20 @@
 # ---- What may be given: make ARCH=arm64, make CC=clang, make HANDLER=path/to/hello.c ----
 
 HANDLER ?= bootstrap.c
+ARCH ?= $(shell uname -m)
 EVENT ?= {"text":"Hello"}
+BOOTSTRAP ?= ./bootstrap
 HOST_CC ?= cc
-export EVENT
+export EVENT BOOTSTRAP ARCH FUNCTION ROLE
+
+# arm64 and amd64 are other names for two of the kernel's.
+MACHINE := $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))
+CROSS := $(filter-out $(shell uname -m),$(MACHINE))
 
 # musl's compiler for the executable, wherever there is one. On Alpine that is the system's own.
 # Else the system's compiler with its C library, which works, at some 700 KB.
 ifeq ($(origin CC),default)
-CC := $(or $(shell command -v musl-gcc),$(shell command -v cc),$(shell command -v gcc))
+CC := $(if $(CROSS),$(CROSS)-linux-musl-gcc,$(or $(shell command -v musl-gcc),$(shell command -v cc),cc))
 endif
 
 # What each flag is for, in bytes of the executable and of the zip, is in test/README.md.
@@ -23,9 +29,18 @@ BUILD = -std=c11 $(WARNINGS) $(CFLAGS) -static -s -ffunction-sections -fdata-sec
 	-fno-asynchronous-unwind-tables -fno-ident -fno-pie -no-pie -Wl,--gc-sections -Wl,--build-id=none \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64
 # Says what is missing, or that the executable will be larger than it could be.
-CHECK_CC = if [ -z '$(CC)' ]; then 	echo 'make: no C compiler; apt install musl-tools (Debian, Ubuntu), apk add gcc musl-dev make (Alpine), dnf install gcc glibc-static make (Amazon Linux)' >&2; exit 1; 	elif ! { $(CC) -dumpspecs 2>/dev/null; $(CC) -dumpmachine; } | grep -q musl; then 	echo 'make: no musl here, so $(CC) makes a larger executable; on Debian and Ubuntu: apt install musl-tools' >&2; fi
+DEBIAN = $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(MACHINE)))
+CHECK_CC = if ! $(CC) -dumpmachine >/dev/null 2>&1; then echo 'make: no compiler $(CC); install one:' \
+	'$(if $(CROSS),dpkg --add-architecture $(DEBIAN) && apt-get update && apt-get install gcc-$(subst _,-,$(MACHINE))-linux-gnu musl-dev:$(DEBIAN) (Debian),apt-get install musl-tools gcc (Debian, Ubuntu), apk add gcc musl-dev (Alpine), dnf install gcc glibc-static (Amazon Linux))' >&2; exit 1; \
+	elif ! { $(CC) -dumpspecs 2>/dev/null; $(CC) -dumpmachine; } | grep -q musl; then \
+	echo 'make: no musl, so $(CC) makes a larger executable; on Debian and Ubuntu: apt-get install musl-tools' >&2; fi
 
 TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
+
+# No libc at all: the floor of the bench.
+FLOOR = -std=c11 $(WARNINGS) -Os -static -s -nostdlib -ffreestanding -fno-pie -no-pie \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -Wl,-z,noseparate-code -Wl,-z,norelro \
+	-Wl,--build-id=none
 
 # Sanitizers for the unit tests, where the compiler has them.
 SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined 	-x c - -o /dev/null 2>/dev/null && echo -fsanitize=address,undefined -fno-sanitize-recover=all)
@@ -36,6 +51,11 @@ help:
 	@sed -n 's/^# make/make/p' Makefile
 	@echo 'make run      invokes the function once, with EVENT, and prints its response'
 	@echo 'make test     all tests that need a C compiler and nothing else'
+	@echo 'make serve    the Invoke API at 127.0.0.1:9000 (PORT, TIMEOUT, MEMORY, CONCURRENCY), for curl and the AWS CLI'
+	@echo 'make trace    one cold invocation as the bytes on the wire'
+	@echo 'make zip      function.zip for Lambda; make ARCH=arm64 zip for Graviton'
+	@echo 'make deploy, make invoke, make undeploy   with FUNCTION, ROLE and EVENT, by the AWS CLI'
+	@echo 'make bench    measures bootstrap, and PEERS, against the least that is possible'
 	@echo 'make size     sizes of the executable, and what is largest in it'
 	@echo 'make clean    removes what was built'
 
@@ -50,8 +70,17 @@ build/command: always
 
 # ---- Using it on this machine ----
 
-run: bootstrap build/local_lambda
-	@BOOTSTRAP=./bootstrap build/local_lambda run "$$EVENT"
+# Ours is built first; another executable is taken as it is: make run BOOTSTRAP=path
+OURS = $(if $(filter ./bootstrap,$(BOOTSTRAP)),bootstrap)
+
+run trace: $(OURS) build/local_lambda
+	@build/local_lambda $@ "$$EVENT"
+serve: $(OURS) build/local_lambda
+	@build/local_lambda serve
+
+# Beside others: make bench PEERS="path other=path"; further options: build/bench --help
+bench: bootstrap build/bench build/floor
+	build/bench $(BENCHFLAGS) --floor build/floor ./bootstrap $(PEERS)
 
 size: bootstrap
 	@wc -c < bootstrap | sed 's/$$/ bytes, stripped/'
@@ -59,30 +88,70 @@ size: bootstrap
 	@echo 'the largest pieces of code and constants, in bytes:'
 	@nm -S --size-sort -t d build/unstripped | awk '$$3 !~ /[bB]/ {print $$2 + 0, $$4}' | tail -n 20
 
+# ---- Deploying: FUNCTION is its name, ROLE the ARN of its role, DRY_RUN=1 prints the commands ----
+
+zip: bootstrap
+	@sh test/package.sh bootstrap "$$ARCH" function.zip
+deploy: $(if $(DRY_RUN),,zip)
+	@sh test/deploy.sh deploy "$$FUNCTION" "$$ROLE"
+invoke:
+	@sh test/deploy.sh invoke "$$FUNCTION" "$$EVENT"
+undeploy:
+	@sh test/deploy.sh undeploy "$$FUNCTION"
+build-BootstrapFunction: bootstrap # what SAM calls with BuildMethod: makefile
+	cp bootstrap "$$ARTIFACTS_DIR"
+
 # ---- Tests ----
 
 EXAMPLES = $(patsubst test/handlers/%.c,build/handlers/%,$(wildcard test/handlers/*.c))
 
-test: build/echo build/probe build/unit build/end_to_end build/local_lambda $(EXAMPLES)
+test: build/echo build/probe build/function build/unit build/end_to_end build/local_lambda \
+		build/lambda_test $(EXAMPLES)
 	sh test/run.sh build/unit 'build/end_to_end build/echo build/probe' \
+		'build/lambda_test build/local_lambda build/function' \
 		'sh test/examples.sh build/handlers build/local_lambda'
 
 build/echo: bootstrap.c build/command
 	@$(CHECK_CC)
 	$(CC) $(BUILD) bootstrap.c -o $@
-build/probe: test/probe.c bootstrap.c build/command
-	$(CC) $(BUILD) test/probe.c -o $@
+build/probe build/function: build/%: test/%.c bootstrap.c build/command
+	$(CC) $(BUILD) $< -o $@
 build/handlers/%: test/handlers/%.c bootstrap.c build/command
 	@mkdir -p build/handlers
 	$(CC) $(BUILD) $< -o $@
 build/unit: test/unit.c bootstrap.c
 	@mkdir -p build
 	$(HOST_CC) $(TOOLS) -g $(SANITIZED) test/unit.c -o $@
-build/end_to_end build/local_lambda: build/%: test/%.c test/wire.c test/wire.h
+build/floor: test/floor.c
+	@mkdir -p build
+	$(CC) $(FLOOR) test/floor.c -o $@
+build/bench: test/bench.c test/wire.c test/wire.h
+	@mkdir -p build
+	$(HOST_CC) $(TOOLS) test/bench.c test/wire.c -lm -o $@
+build/end_to_end build/local_lambda build/lambda_test build/control_plane: build/%: test/%.c test/wire.c test/wire.h
 	@mkdir -p build
 	$(HOST_CC) $(TOOLS) test/$*.c test/wire.c -o $@
 
-clean:
-	rm -rf build bootstrap
+# What needs more than a compiler: the AWS CLI, buildah, debootstrap, qemu.
+test-deploy: bootstrap build/control_plane build/local_lambda
+	$(MAKE) -s ARCH=arm64 build/arm64/echo
+	sh test/deploy_test.sh bootstrap build/control_plane build/local_lambda build/arm64/echo
+test-image: build/local_lambda
+	sh test/image_test.sh build/local_lambda
+test-clients: build/local_lambda build/function
+	sh test/clients.sh build/local_lambda build/function
+test-arm64: build/end_to_end
+	$(MAKE) -s ARCH=arm64 build/arm64/echo build/arm64/probe
+	RUN_WITH=qemu-aarch64-static build/end_to_end build/arm64/echo build/arm64/probe
+build/arm64/echo: bootstrap.c
+build/arm64/probe: test/probe.c bootstrap.c
+build/arm64/echo build/arm64/probe:
+	@$(CHECK_CC)
+	@mkdir -p build/arm64
+	$(CC) $(BUILD) $< -o $@
 
-.PHONY: all help run size test clean always
+clean:
+	rm -rf build bootstrap function.zip
+
+.PHONY: all help run trace serve bench size zip deploy invoke undeploy build-BootstrapFunction \
+	test-deploy test-image test-clients test-arm64 test clean always

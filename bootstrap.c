@@ -151,6 +151,7 @@ struct text {
 
 static const struct text absent; /* NULL, 0 */
 
+/* The text of a string that ends with a NUL, as long as that lives; absent for NULL. */
 static struct text text_of(const char *string) {
     return (struct text){string, string ? strlen(string) : 0};
 }
@@ -165,6 +166,7 @@ static struct text first_bytes(struct text text, size_t most) {
     return (struct text){text.data, length};
 }
 
+/* Byte by byte. */
 static bool equal(struct text a, struct text b) {
     return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
 }
@@ -173,6 +175,7 @@ static char lower_case(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
+/* But for the case of the letters A to Z: names of fields, and what HTTP calls tokens. */
 static bool equal_in_any_case(struct text a, struct text b) {
     if (a.length != b.length)
         return false;
@@ -213,15 +216,20 @@ static bool is_visible(char c) {
     return c > ' ' && c < 0x7f;
 }
 
-/* Visible ASCII throughout, and none of the bytes in `but`. */
+/* Visible ASCII throughout, and none of the bytes in `but`; letters, most of all text, are not looked
+ * for there. */
 static bool is_visible_text(struct text text, struct text but) {
-    for (size_t i = 0; i < text.length; i++)
-        if (!is_visible(text.data[i]) || memchr(but.data, text.data[i], but.length))
+    for (size_t i = 0; i < text.length; i++) {
+        char c = lower_case(text.data[i]);
+        bool letter = c >= 'a' && c <= 'z';
+        if (!letter && (!is_visible(c) || memchr(but.data, c, but.length)))
             return false;
+    }
     return true;
 }
 
-/* A number and nothing else: no sign, no blank, no digit too many. *number changes on success. */
+/* A number in base 10 or 16 and nothing else: no sign, no blank, no tail, and not beyond 64 bits.
+ * *number changes on success only. */
 static bool parse_number(struct text digits, unsigned base, uint64_t *number) {
     uint64_t value = 0;
     for (size_t i = 0; i < digits.length; i++) {
@@ -239,16 +247,20 @@ static bool parse_number(struct text digits, unsigned base, uint64_t *number) {
     return true;
 }
 
+/* A text that grows, in memory of somebody else: {storage, 0, sizeof storage, false} is an empty
+ * one. What does not fit is left out, and `overflow` says so from then on. */
 struct buffer {
     char *data;
     size_t length, capacity;
     bool overflow;
 };
 
+/* Valid as long as the memory, and up to the next append. */
 static struct text text_in(const struct buffer *buffer) {
     return (struct text){buffer->data, buffer->length};
 }
 
+/* The whole text, or nothing of it and overflow. */
 static void append(struct buffer *to, struct text text) {
     if (text.length > to->capacity - to->length) {
         to->overflow = true;
@@ -260,6 +272,7 @@ static void append(struct buffer *to, struct text text) {
 
 static const char hex_digits[] = "0123456789abcdef";
 
+/* In digits of base 2 to 16, without zeros in front; not for numbers of more than 20 digits. */
 static void append_in_base(struct buffer *to, uint64_t number, unsigned base) {
     char storage[20]; /* of UINT64_MAX in base 10 */
     size_t at = sizeof storage;
@@ -270,6 +283,7 @@ static void append_in_base(struct buffer *to, uint64_t number, unsigned base) {
     append(to, (struct text){storage + at, sizeof storage - at});
 }
 
+/* In decimal. */
 static void append_number(struct buffer *to, uint64_t number) {
     append_in_base(to, number, 10);
 }
@@ -313,7 +327,7 @@ static void append_json_text(struct buffer *to, struct text text) {
     }
 }
 
-/* A JSON string. It is also how messages show received text, since it stays on one line. */
+/* A JSON string with its quotes. It is also how messages show received text, since it stays on one line. */
 static void append_json_string(struct buffer *to, struct text text) {
     append(to, S("\""));
     append_json_text(to, text);
@@ -323,7 +337,7 @@ static void append_json_string(struct buffer *to, struct text text) {
 /* The value of an environment variable; absent when it is not set. Valid as long as the process,
  * unless it is set anew. */
 static struct text environment_variable(struct text name) {
-    for (char **variable = environ; *variable; variable++) {
+    for (char **variable = environ; variable && *variable; variable++) {
         struct text value = text_of(*variable), its_name;
         if (cut(&value, '=', &its_name) && equal(its_name, name))
             return value;

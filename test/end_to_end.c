@@ -459,7 +459,7 @@ static const struct test tests[] = {
     {"SIGTERM before the first reply", {ONE_ECHO, NEXT, SEND("HTTP/1.1 2"), {SIGNAL, NULL, 0, NULL, SIGTERM}},
      .ended_by = SIGTERM},
     {"a handler that crashes ends the process",
-     {NEXT, EVENT("r1", 5, "crash")}, .ended_by = SIGSEGV, .probe = true},
+     {NEXT, EVENT("r1", 5, "crash")}, .ended_by = SIGKILL, .probe = true},
 
     /* Response streaming. */
     {"a stream of three pieces, then a new connection",
@@ -1241,6 +1241,8 @@ int main(int count_of_arguments, char **arguments) {
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    for (int inherited = STDERR_FILENO + 1; inherited < 256; inherited++)
+        close(inherited); /* or a case would take it for one that the runtime has leaked */
     setvbuf(stdout, NULL, _IOLBF, 0);
     bootstrap = arguments[1];
     probe = arguments[2];

@@ -1620,7 +1620,8 @@ static void expire(void) {
     }
 }
 
-/* Waits for input and takes it; false when a signal ended the waiting, or nothing came in time. */
+/* Waits for input and takes it. False when there was none but the function's log, which a child of
+ * a dead process could fill for ever. */
 static bool wait_for_input(uint64_t deadline) {
     static struct pollfd fds[2 * SIDE_MAX + 3];
     uint64_t now = now_us(), left = deadline > now ? deadline - now : 0;
@@ -1639,17 +1640,19 @@ static bool wait_for_input(uint64_t deadline) {
         return false;
     if (fds[2].revents != 0)
         read_function_log();
+    bool heard = fds[0].revents != 0 || fds[1].revents != 0;
     for (size_t i = 0; i < count; i++) {
         if (fds[i + 3].revents & POLLOUT)
             peer_flush(peers[i]);
         if (fds[i + 3].revents & ~POLLOUT)
             peer_readable(peers[i]);
+        heard |= fds[i + 3].revents != 0;
     }
     if (fds[0].revents != 0)
         peer_accept(invoke_listener, false);
     if (fds[1].revents != 0)
         peer_accept(runtime_listener, true);
-    return true;
+    return heard;
 }
 
 /* What a process sent before it ended is heard out first: its init/error, its last response. */

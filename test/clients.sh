@@ -1,0 +1,210 @@
+#!/bin/sh
+# clients.sh - the local Lambda as its users' clients see it: the real curl and the real AWS CLI,
+# version 2 (Debian's package awscli). What needs no package is in lambda_test.c.
+#
+#     clients.sh LOCAL_LAMBDA FUNCTION        FUNCTION is built from test/function.c
+#
+# A client that is not installed is skipped, with a word. AWS=path names another AWS CLI.
+#
+# SPDX-License-Identifier: MIT-0
+set -u
+
+if [ $# -ne 2 ] || [ ! -x "$1" ] || [ ! -x "$2" ]; then
+    echo "usage: clients.sh LOCAL_LAMBDA FUNCTION (two executables)" >&2
+    exit 2
+fi
+
+work=$(mktemp -d) || exit 2
+passed=0
+failed=0
+pid=
+trap 'stop; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+# No user's configuration, no look for credentials elsewhere, no pager.
+export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1
+export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
+export AWS_EC2_METADATA_DISABLED=true AWS_PAGER='' AWS_MAX_ATTEMPTS=1
+unset AWS_PROFILE AWS_ENDPOINT_URL http_proxy HTTP_PROXY all_proxy ALL_PROXY
+
+stop() {
+    [ -z "$pid" ] || kill "$pid" 2>/dev/null
+    [ -z "$pid" ] || wait "$pid"
+    pid=
+}
+
+# start NAME=value...: a local Lambda on a free port; its address in $endpoint and $url.
+start() {
+    stop
+    : >"$work/log"
+    env PORT=0 BOOTSTRAP="$function" "$@" "$lambda" serve 2>>"$work/log" &
+    pid=$!
+    tries=0
+    until endpoint=$(sed -n 's/.* serves at \(http:..127.0.0.1:[0-9]*\).*/\1/p' "$work/log") &&
+        [ -n "$endpoint" ]; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 100 ]; then
+            echo "clients.sh: the local Lambda does not come up:" >&2
+            cat "$work/log" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+    url=$endpoint/2015-03-31/functions/function/invocations
+}
+
+# verdict NAME STATUS
+verdict() {
+    if [ "$2" -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED $1"
+        sed 's/^/    /' "$work/out" "$work/head" "$work/log" 2>/dev/null | cut -c1-300 | tail -40
+    fi
+}
+
+# expect NAME FILE WORDS...: each of the words stands in the file.
+expect() {
+    name=$1 file=$2
+    shift 2
+    missing=0
+    for words in "$@"; do
+        grep -qF -- "$words" "$file" || missing=1
+    done
+    verdict "$name" "$missing"
+}
+
+same() {
+    cmp -s "$2" "$3"
+    verdict "$1" $?
+}
+
+post() {
+    : >"$work/head"
+    curl -s --max-time 20 -D "$work/head" -o "$work/out" "$@" "$url"
+}
+
+invoke() {
+    : >"$work/out"
+    "$aws" lambda invoke --endpoint-url "$endpoint" --function-name function \
+        --cli-binary-format raw-in-base64-out "$@" "$work/out" >"$work/head" 2>&1
+}
+
+log_is_whole() {
+    expect "$1" "$2" "START RequestId: " "a line of the function's log" "END RequestId: " \
+        "Duration: " "Billed Duration: " "Memory Size: 128 MB" "Max Memory Used: " "$3"
+}
+
+lambda=$1 function=$2
+printf '{"text":"Hello"}' >"$work/hello"
+{
+    printf '"'
+    head -c 4718590 /dev/urandom | base64 | tr -d '\n' | head -c 6291454
+    printf '"'
+} >"$work/six"
+
+curl_cases() {
+    start TIMEOUT=1
+    post -d do:log -H 'X-Amz-Log-Type: Tail'
+    tr -d '\r' <"$work/head" | sed -n 's/^X-Amz-Log-Result: //p' | base64 -d >"$work/tail"
+    log_is_whole "curl: log tail of a cold start" "$work/tail" "Init Duration: "
+    post -d @"$work/hello"
+    same "curl: success" "$work/out" "$work/hello"
+    expect "curl: fields" "$work/head" "HTTP/1.1 200 OK" "X-Amz-Executed-Version: \$LATEST" \
+        "x-amzn-RequestId: "
+    post -H 'Transfer-Encoding: chunked' -d @"$work/hello"
+    same "curl: a chunked request" "$work/out" "$work/hello"
+    post --data-binary @"$work/six"
+    same "curl: 6 MB" "$work/out" "$work/six"
+    post -d do:fail
+    expect "curl: function error" "$work/head" "200 OK" "X-Amz-Function-Error: Unhandled"
+    expect "curl: its body" "$work/out" '"errorType":"Function.Refused"' 'it said \"no\"'
+    post -H 'X-Amz-Invocation-Type: DryRun' -d do:crash
+    expect "curl: DryRun" "$work/head" "HTTP/1.1 204 "
+    post -H 'X-Amz-Invocation-Type: Event' -d do:log
+    expect "curl: Event" "$work/head" "HTTP/1.1 202 "
+    post -d do:context -H 'X-Amz-Tenant-Id: blue' -H "X-Amz-Client-Context: $(
+        printf '{"custom":{"a":1}}' | base64
+    )"
+    expect "curl: context and tenant" "$work/out" \
+        '{"client":{"custom":{"a":1}},"tenant":"blue","function":"function"}'
+    post -d do:crash
+    expect "curl: crash" "$work/out" '"errorType":"Runtime.ExitError"' "segmentation fault"
+    post -d @"$work/hello"
+    same "curl: after the crash" "$work/out" "$work/hello"
+    post -d do:sleep
+    expect "curl: time-out" "$work/out" "Task timed out after 1.00 seconds"
+    post -d @"$work/hello"
+    same "curl: after the time-out" "$work/out" "$work/hello"
+    curl_line
+    stop
+    [ "$(grep -c "a line of the function's log" "$work/log")" -eq 2 ]
+    verdict "curl: the asynchronous invocation ran" $?
+}
+
+# Eight curls at once, which wait in line.
+curl_line() {
+    clients=
+    for i in 1 2 3 4 5 6 7 8; do
+        curl -s --max-time 20 -o "$work/line$i" -d "$i" "$url" &
+        clients="$clients $!"
+    done
+    # shellcheck disable=SC2086 # a list of process ids
+    wait $clients
+    cat "$work"/line? >"$work/out"
+    [ "$(cat "$work/out")" = 12345678 ]
+    verdict "curl: eight at once" $?
+}
+
+aws_cases() {
+    start TIMEOUT=1
+    invoke --payload do:log --log-type Tail --query LogResult --output text
+    base64 -d <"$work/head" >"$work/tail" 2>/dev/null
+    log_is_whole "aws: log tail of a cold start" "$work/tail" "Init Duration: "
+    invoke --payload '{"text":"Hello"}'
+    same "aws: success" "$work/out" "$work/hello"
+    expect "aws: fields" "$work/head" '"StatusCode": 200' '"ExecutedVersion": "'"\$LATEST"
+    invoke --payload fileb://"$work/six"
+    same "aws: 6 MB" "$work/out" "$work/six"
+    invoke --payload do:fail
+    expect "aws: function error" "$work/head" '"FunctionError": "Unhandled"' '"StatusCode": 200'
+    expect "aws: its body" "$work/out" '"errorType":"Function.Refused"'
+    invoke --payload do:crash --invocation-type DryRun
+    expect "aws: DryRun" "$work/head" '"StatusCode": 204'
+    invoke --payload do:log --invocation-type Event
+    expect "aws: Event" "$work/head" '"StatusCode": 202'
+    invoke --payload do:context --client-context "$(printf '{"custom":{"a":1}}' | base64)"
+    expect "aws: context" "$work/out" '{"client":{"custom":{"a":1}},"tenant":"",'
+    invoke --payload do:crash
+    expect "aws: crash" "$work/out" '"errorType":"Runtime.ExitError"' "segmentation fault"
+    invoke --payload do:sleep
+    expect "aws: time-out" "$work/out" "Task timed out after 1.00 seconds"
+    invoke --payload '{"text":"Hello"}' --qualifier 1
+    same "aws: after crash and time-out, with a qualifier" "$work/out" "$work/hello"
+    head -c 6291457 /dev/zero >"$work/large"
+    invoke --payload fileb://"$work/large"
+    expect "aws: an event of 6 MB + 1" "$work/head" "RequestTooLargeException"
+    stop
+    [ "$(grep -c "a line of the function's log" "$work/log")" -eq 2 ]
+    verdict "aws: the asynchronous invocation ran" $?
+}
+
+aws=
+for candidate in "${AWS:-aws}" /usr/bin/aws; do
+    case $("$candidate" --version 2>&1) in
+    aws-cli/2*) aws=$candidate && break ;;
+    esac
+done
+if command -v curl >/dev/null; then
+    curl_cases
+else
+    echo "skipped: curl is not installed"
+fi
+if [ -n "$aws" ]; then
+    aws_cases
+else
+    echo "skipped: the AWS CLI, version 2, is not installed (package awscli)"
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,154 @@
+#!/bin/sh
+# image_test.sh - really builds Dockerfile.build, every stage of it, and runs what comes out.
+#
+#   image_test.sh LOCAL_LAMBDA
+#
+# With buildah, which needs neither a daemon nor privileged containers (chroot isolation). No
+# registry is asked: a Debian root from debootstrap gets the names of both base images, so what is
+# tested of the lambda stage is what we add to that image, not the image. Needs root, buildah,
+# debootstrap, apt, unzip, and qemu-aarch64-static for the image that is cross-compiled.
+#
+# SPDX-License-Identifier: MIT-0
+set -eu
+
+die() {
+    printf 'image_test.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+[ $# -eq 1 ] || die "expected LOCAL_LAMBDA"
+local_lambda=$(realpath "$1")
+source=$(cd "$(dirname "$0")/.." && pwd)
+[ "$(id -u)" -eq 0 ] || die "expected to run as root, for debootstrap and chroot"
+for tool in buildah debootstrap qemu-aarch64-static unzip; do
+    command -v $tool >/dev/null || die "$tool is missing; expected it in PATH (apt-get install)"
+done
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$scratch"
+
+# A store of our own. The overlay driver is the quick one, and impossible inside most containers.
+use_store() { # DRIVER
+    cat >storage.conf <<END
+[storage]
+driver = "$1"
+graphroot = "$scratch/store"
+runroot = "$scratch/run"
+END
+}
+use_store overlay
+export CONTAINERS_STORAGE_CONF="$scratch/storage.conf" BUILDAH_ISOLATION=chroot
+buildah info >/dev/null 2>&1 || use_store vfs
+trap 'buildah rm --all >/dev/null 2>&1; rm -rf "$scratch"' EXIT
+
+# The value of an ARG in Dockerfile.build.
+base_image() { # ARG
+    sed -n "s/^ARG $1=//p" "$source/Dockerfile.build"
+}
+
+# --- the base image ---------------------------------------------------------------------------
+
+# This machine's own mirror, with what its apt needs to get through to it.
+make_base_image() {
+    suite=$(base_image BUILD_IMAGE | sed 's/.*:\([a-z]*\)-.*/\1/')
+    # shellcheck disable=SC2016 # apt expands it
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" |
+        head -n 1)
+    [ -n "$mirror" ] || die "apt knows no mirror for $suite; expected one in sources.list"
+    container=$(buildah from scratch)
+    root=$(buildah mount "$container")
+    debootstrap --variant=minbase "$suite" "$root" "$mirror" >debootstrap.log 2>&1 ||
+        die "debootstrap failed: $(tail -n 3 debootstrap.log)"
+    apt-config dump | grep -E '^(Acquire::(https?|Check)|APT::Sandbox)' \
+        >"$root/etc/apt/apt.conf.d/99host" || :
+    buildah commit -q "$container" "$(base_image BUILD_IMAGE)" >/dev/null
+    buildah commit -q "$container" "$(base_image LAMBDA_IMAGE)" >/dev/null
+    buildah rm "$container" >/dev/null
+}
+
+# --- building and looking ---------------------------------------------------------------------
+
+build() { # NAME OPTIONS...
+    name=$1
+    shift
+    buildah build --layers --pull-never -f "$source/Dockerfile.build" -t "$name" "$@" "$source" \
+        >"$name.log" 2>&1 || die "building $name failed: $(tail -n 60 "$name.log")"
+}
+
+# Unpacks an image; $root is then its root folder.
+mount_image() { # NAME
+    container=$(buildah from --pull-never "$@")
+    root=$(buildah mount "$container")
+}
+
+checks=0
+
+expect_equal() { # WHAT FOUND EXPECTED
+    [ "$2" = "$3" ] || die "$1: $2; expected $3"
+    echo "ok: $1: $2"
+    checks=$((checks + 1))
+}
+
+# Starts COMMAND in the image's root as Lambda would, and gives it one event.
+expect_echo() { # WHAT COMMAND...
+    what=$1
+    shift
+    printf '#!/bin/sh\nexec chroot "%s" %s\n' "$root" "$*" >bootstrap
+    chmod 755 bootstrap
+    event='{"from":"an image"}'
+    expect_equal "$what answers" "$(BOOTSTRAP=./bootstrap "$local_lambda" run "$event")" "$event"
+}
+
+setting() { # NAME FIELD
+    buildah inspect --type image --format "{{.OCIv1.$2}}" "localhost/$1"
+}
+
+files() {
+    (cd "$root" && find . ! -type d)
+}
+
+test_executable() {
+    build executable
+    mount_image localhost/executable
+    expect_equal "files in the default image" "$(files)" ./bootstrap
+    expect_equal "entry point" "$(setting executable Config.Entrypoint)" "[/bootstrap]"
+    expect_echo "the default image" /bootstrap
+}
+
+test_artifact() {
+    buildah build --layers --pull-never -f "$source/Dockerfile.build" --target artifact \
+        --output out "$source" >artifact.log 2>&1 ||
+        die "building artifact failed: $(tail -n 30 artifact.log)"
+    expect_equal "artifacts" "$(cd out && echo *)" "bootstrap function.zip"
+    unzip -p out/function.zip bootstrap | cmp - out/bootstrap || die "the zip holds something else"
+    cmp out/bootstrap "$root/bootstrap" || die "the default image holds another executable"
+}
+
+test_lambda() {
+    build lambda --target lambda
+    mount_image localhost/lambda
+    expect_equal "mode in the lambda image" "$(stat -c %a "$root/var/runtime/bootstrap")" 755
+    expect_equal "handler" "$(setting lambda Config.Cmd)" "[bootstrap]"
+    expect_echo "the lambda image" /var/runtime/bootstrap
+}
+
+test_cross() {
+    machine=$(dpkg --print-architecture)
+    other=arm64
+    [ "$machine" = amd64 ] || other=amd64
+    build cross --platform "linux/$other" --build-arg "BUILDPLATFORM=linux/$machine"
+    mount_image --platform "linux/$other" localhost/cross
+    expect_equal "files in the other image" "$(files)" ./bootstrap
+    expect_equal "its architecture" "$(setting cross Architecture)" "$other"
+    [ "$other" = arm64 ] || return 0
+    cp "$(command -v qemu-aarch64-static)" "$root/qemu"
+    expect_echo "the arm64 image" /qemu /bootstrap
+}
+
+make_base_image
+test_executable
+test_artifact
+test_lambda
+test_cross
+echo "$checks passed, 0 failed"
