@@ -180,7 +180,7 @@ static bool equal_in_any_case(struct text a, struct text b) {
     if (a.length != b.length)
         return false;
     for (size_t i = 0; i < a.length; i++)
-        if (lower_case(a.data[i]) != lower_case(b.data[i]))
+        if (a.data[i] != b.data[i] && lower_case(a.data[i]) != lower_case(b.data[i]))
             return false;
     return true;
 }
@@ -216,13 +216,15 @@ static bool is_visible(char c) {
     return c > ' ' && c < 0x7f;
 }
 
-/* Visible ASCII throughout, and none of the bytes in `but`; letters, most of all text, are not looked
- * for there. */
+static bool is_plain(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+}
+
+/* Visible ASCII throughout, and none of the bytes in `but`, where plain ones are not looked for. */
 static bool is_visible_text(struct text text, struct text but) {
     for (size_t i = 0; i < text.length; i++) {
-        char c = lower_case(text.data[i]);
-        bool letter = c >= 'a' && c <= 'z';
-        if (!letter && (!is_visible(c) || memchr(but.data, c, but.length)))
+        char c = text.data[i];
+        if (!is_plain(c) && (!is_visible(c) || memchr(but.data, c, but.length)))
             return false;
     }
     return true;
@@ -934,9 +936,11 @@ static struct text *known_field(struct reply *reply, struct text name) {
 
 /* RFC 9110 §5.5: no control character but the tab; bytes above 127 pass. */
 static bool has_control_character(struct text line) {
-    for (size_t i = 0; i < line.length; i++)
-        if (((unsigned char)line.data[i] < ' ' && line.data[i] != '\t') || line.data[i] == 0x7f)
+    for (size_t i = 0; i < line.length; i++) {
+        unsigned char c = (unsigned char)line.data[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f)
             return true;
+    }
     return false;
 }
 
