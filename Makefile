@@ -5,7 +5,8 @@
 
 # ---- What may be given: make ARCH=arm64, make CC=clang, make HANDLER=path/to/hello.c ----
 
-HANDLER ?= bootstrap.c
+# The file to compile; the last one that was built, until make clean or another one is given.
+HANDLER ?= $(or $(wildcard $(shell cat build/handler 2>/dev/null)),bootstrap.c)
 ARCH ?= $(shell uname -m)
 EVENT ?= {"text":"Hello"}
 BOOTSTRAP ?= ./bootstrap
@@ -49,6 +50,7 @@ all: bootstrap
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
+	@echo 'make HANDLER=hello.c   the same from your file, which includes bootstrap.c; make remembers it'
 	@echo 'make run      invokes the function once, with EVENT, and prints its response'
 	@echo 'make test     all tests that need a C compiler and nothing else'
 	@echo 'make serve    the Invoke API at 127.0.0.1:9000 (PORT, TIMEOUT, MEMORY, CONCURRENCY), for curl and the AWS CLI'
@@ -62,6 +64,7 @@ help:
 bootstrap: $(HANDLER) bootstrap.c build/command
 	@$(CHECK_CC)
 	$(CC) $(BUILD) $(HANDLER) -o $@
+	@echo '$(HANDLER)' >build/handler
 
 # Changes when the command does, so that another compiler or handler builds anew.
 build/command: always

@@ -31,9 +31,11 @@ expect_like() { # HANDLER EVENT PATTERN
 }
 
 expect hello '{"name":"Ada"}' '{"greeting":"Hello, Ada!"}' 0 ''
-expect hello '{ "id": "name", "name" : "A\u0041" }' '' 1 'Function.NoName'
-expect hello '{"name":""}' '' 1 'expected an event like {\"name\":\"Ada\"}'
-expect hello 'name' '' 1 'Function.NoName'
+expect hello ' { "name" : "" } ' '{"greeting":"Hello, !"}' 0 ''
+for event in '{"name":"A\u0041"}' '{"name":"Ada' '{"name":"Ada"' '{"name":"Ada"}}' '{"id":"Ada"}' \
+    '{"name":1}' '"name"' '{}' '{"name":"Ada","id":1}'; do
+    expect hello "$event" '' 1 'Function.NoName'
+done
 # shellcheck disable=SC2016 # $LATEST is the version's name
 for part in '"functionName":"function"' '"functionVersion":"$LATEST"' '"memorySize":128' \
     '"invokedFunctionArn":"arn:aws:lambda:' '"traceId":"Root=1-' '"deadlineMs":1' '"region":"'; do
