@@ -57,7 +57,7 @@ pid_t _Fork(void);     /* POSIX.1-2024; older headers hide it */
 
 /* ==== 1 Limits ===============================================================================
  *
- * Every size that the outside world could choose is bounded here. All memory is static, and the
+ * Every size that the outside world could choose is bounded here. All large memory is static, and the
  * kernel hands out a page of it only when it is first touched, so a generous limit costs nothing.
  */
 enum {
@@ -93,6 +93,11 @@ enum {
      * of the latter. What is longer is cut. */
     ERROR_TYPE_MAX = 256,
     ERROR_MESSAGE_MAX = 64 * 1024,
+    ERROR_JSON_MAX = 6 * (ERROR_TYPE_MAX + ERROR_MESSAGE_MAX) + 64, /* with all of it escaped */
+
+    /* The error of a stream, in its trailer section. The server is written in Go, whose library
+     * refuses a trailer section of more than 4 KB; the message is cut so that it fits. */
+    TRAILERS_MAX = 4096,
 
     /* Status and fields of a streamed HTTP response: with 8 bytes behind it, within the first 16 KB
      * of the stream, as API Gateway demands. */
@@ -111,27 +116,27 @@ enum {
     /* Worker processes: Lambda's quota for processes and threads of an environment. */
     WORKERS_MAX = 1024,
 
-    /* Between the death of a worker and the next one. */
+    /* The wait before a dead worker is replaced. */
     WORKER_PAUSE_MS = 100,
 
-    /* So often a worker may die, one time after another, without having had an event. */
+    /* How many times in a row a worker may die before it has served an event. */
     WORKER_DEATHS_MAX = 10,
 
     /* Room for all of the above in one request head, with field names and the route. */
     REQUEST_HEAD_MAX = 4096,
 
-    /* Head, size of a chunk, its data, its end. */
+    /* The most that one send gathers: request head, size of a chunk, its data, its end. */
     PIECES_MAX = 4,
 
-    /* Up to here the kernel surely takes a request in one piece, so that a connection which the
-     * peer has closed shows itself before the peer can have seen a part of the request. */
+    /* The kernel takes a request of this size whole. Before a larger one we look whether the peer has
+     * closed, since half a body sent cannot be made good. */
     ONE_SEND_MAX = 16 * 1024,
 
-    /* How often a request goes out, in all, when no reply comes: see section 6. */
+    /* How many times a request goes out, in all, when no reply comes: see section 6. */
     NEXT_ATTEMPTS_MAX = 6,
     POST_ATTEMPTS_MAX = 2,
 
-    /* The longest of the pauses between attempts, which double from 1 ms: about a second in all. */
+    /* Connecting is tried again after 1, 2, 4 … 512 ms: about a second in all. */
     PAUSE_MAX_MS = 512,
 };
 
@@ -175,7 +180,7 @@ static char lower_case(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-/* But for the case of the letters A to Z: names of fields, and what HTTP calls tokens. */
+/* But for the case of A to Z, as HTTP compares field names and tokens. */
 static bool equal_in_any_case(struct text a, struct text b) {
     if (a.length != b.length)
         return false;
@@ -220,7 +225,8 @@ static bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
 }
 
-/* Visible ASCII throughout, and none of the bytes in `but`, where plain ones are not looked for. */
+/* Visible ASCII throughout, and none of the bytes in `but`. Most bytes are plain, and `but` has none
+ * of those: not to look for them there saves a fifth of the instructions of an invocation. */
 static bool is_visible_text(struct text text, struct text but) {
     for (size_t i = 0; i < text.length; i++) {
         char c = text.data[i];
@@ -394,7 +400,7 @@ struct outcome success(struct text response) {
 
 /* The invocation's error, which the caller gets as {"errorMessage":…,"errorType":…}. AWS recommends
  * a type of the form Category.Reason, such as Function.NoSuchUser. Any bytes are allowed in either;
- * a type beyond 256 bytes and a message beyond 64 KiB is cut. As with success(), nothing is copied.
+ * a type beyond 256 bytes and a message beyond 64 KiB (2 KB in a stream) is cut. As with success(), nothing is copied.
  * The function lives on and gets the next event. Source: "Invocation error". */
 struct outcome failure(struct text error_type, struct text error_message) {
     return (struct outcome){
@@ -430,22 +436,16 @@ static struct outcome AFTER_RESTORE(void);
 #define AFTER_RESTORE nothing_to_do
 #endif
 
-/* ---- What your function can call. What it does not call is not linked in. ---- */
+/* ---- What your function can call; section 6 has the code. What it does not call is not linked in
+ * by make. Standard output is buffered by stdio: what is printed there may wait in a frozen
+ * environment, so log, or call setvbuf(stdout, NULL, _IONBF, 0) in INITIALIZE. ---- */
 
-/* Milliseconds since 1970. The system call itself, since the C library's way to it, through the
- * vDSO, would be 1 KB larger, and faster only for those who ask all the time. */
-uint64_t now_ms(void) {
-    struct timespec now = {0};
-    syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+/* Milliseconds since 1970. */
+uint64_t now_ms(void);
 
 /* How long the invocation may still take, in milliseconds: 0 once the deadline has passed,
  * UINT64_MAX when Lambda named none. */
-uint64_t remaining_ms(const struct invocation *invocation) {
-    uint64_t now = now_ms(), deadline = invocation->deadline_ms;
-    return deadline == 0 ? UINT64_MAX : deadline > now ? deadline - now : 0;
-}
+uint64_t remaining_ms(const struct invocation *);
 
 /* The settings of the function, from the environment; absent texts where a variable is not set.
  * Source: "Defined runtime environment variables". */
@@ -454,69 +454,547 @@ struct function {
     uint64_t memory_size; /* MB; 0 if not known */
 };
 
-struct function function_settings(void) {
-    struct function function = {
-        .name = environment_variable(S("AWS_LAMBDA_FUNCTION_NAME")),
-        .version = environment_variable(S("AWS_LAMBDA_FUNCTION_VERSION")),
-        .handler = environment_variable(S("_HANDLER")),
-        .task_root = environment_variable(S("LAMBDA_TASK_ROOT")),
-        .region = environment_variable(S("AWS_REGION")),
-        .log_group_name = environment_variable(S("AWS_LAMBDA_LOG_GROUP_NAME")),
-        .log_stream_name = environment_variable(S("AWS_LAMBDA_LOG_STREAM_NAME")),
-    };
-    parse_number(environment_variable(S("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")), 10,
-                 &function.memory_size);
-    return function;
-}
-
-static size_t allocated; /* of the memory for one invocation */
+struct function function_settings(void);
 
 /* Memory for this invocation, aligned for any type, not cleared. Nobody frees it: it is gone when
- * the response has been sent. NULL when ALLOCATE_MAX, all in all, is exceeded. Not to be called by
- * two threads at once. */
-void *allocate(const struct invocation *invocation, size_t size) {
-    static _Alignas(PAGE_MAX) char memory[ALLOCATE_MAX];
-    static size_t touched;
-    (void)invocation; /* whose life the memory shares */
-    if (allocated == 0 && touched > MEMORY_KEPT) {
-        madvise(memory + MEMORY_KEPT, touched - MEMORY_KEPT, MADV_DONTNEED);
-        touched = 0;
-    }
-    size_t begin =
-        (allocated + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
-    if (begin > ALLOCATE_MAX || size > ALLOCATE_MAX - begin)
-        return NULL;
-    allocated = begin + size + (size == 0);
-    touched = allocated > touched ? allocated : touched;
-    return memory + begin;
-}
+ * the response has been sent, and not there yet in INITIALIZE. NULL when ALLOCATE_MAX, all in all,
+ * is exceeded. Not to be called by two threads at once. */
+void *allocate(const struct invocation *, size_t size);
 
-/* A buffer of that memory, for append() and its kin; with a capacity of 0 if there is not enough,
- * which the first append then turns into its overflow. */
-struct buffer allocate_buffer(const struct invocation *invocation, size_t capacity) {
-    char *data = allocate(invocation, capacity);
-    return (struct buffer){data, 0, data ? capacity : 0, false};
-}
+/* A buffer in such memory, for append() and its kin; of capacity 0 if there is not enough, which the
+ * first append then turns into its overflow. */
+struct buffer allocate_buffer(const struct invocation *, size_t capacity);
+
+/* One event in the log of the function, with level, request id and text, as text or JSON as the
+ * function is configured: one line, written at once, cut at 60 KB. The invocation is NULL in
+ * INITIALIZE. Levels below AWS_LAMBDA_LOG_LEVEL are not written. Source: "Configuring JSON and plain
+ * text log formats". */
+enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
+
+void log_line(enum log_level, const struct invocation *, struct text);
+void log_debug(const struct invocation *, struct text);
+void log_info(const struct invocation *, struct text);
+void log_warn(const struct invocation *, struct text);
+void log_error(const struct invocation *, struct text);
 
 /* Streams the response instead of returning it, up to 200 MB, so that the caller has its beginning
- * early. stream_begin() comes first and names the content type; each stream_write() goes out at
- * once in one system call; the stream ends when the handler returns. After success() its text is
- * the last piece. A failure() before the first byte is an ordinary invocation error; after it, the
- * caller has the beginning and Lambda is told of the error behind the end. Both return false when
- * nothing more can be sent: stop and return then. Source: "Implementing response streaming in a
- * custom runtime". */
+ * early. stream_begin() comes first and names the content type; each stream_write() goes out at once
+ * in one system call; the stream ends when the handler returns. After success() its text is the last
+ * piece. A failure() before the first byte is an ordinary invocation error; after it, the caller
+ * has the beginning and Lambda is told of the error behind the end. Both return false when nothing
+ * more can be sent: stop and return then. Source: "Implementing response streaming in a custom
+ * runtime". */
 bool stream_begin(const struct invocation *, struct text content_type);
 bool stream_write(const struct invocation *, struct text bytes);
 
 /* The same for functions behind a function URL or API Gateway, with status and fields of the HTTP
  * response as a JSON object: {"statusCode":200,"headers":{"content-type":"text/html"}}. It is sent
- * at once. False also if the JSON has a NUL in it, which would end it early. */
+ * at once. False also if it is larger than 16 KB, or has a NUL in it, which would end it early. */
 bool stream_begin_http(const struct invocation *, struct text json);
 
-/* ---- Logs: one line, one write, so that lines of several processes do not mix, and nothing stays
- * in a buffer when Lambda freezes the environment. ---- */
+/* ==== 4 Connection ===========================================================================
+ *
+ * TCP delivers bytes, not messages: one recv may return half a line, or a head together with the
+ * body behind it. So everything goes into one stretch of memory, and the reader moves through it:
+ *
+ *     memory ........ kept ........ next ........ end ........ limit
+ *             in use        read,         received,     free
+ *                           forgotten     not yet read
+ *
+ * There is no time-out, neither here nor in the socket. Lambda freezes the whole environment
+ * between two events, for hours if need be, and a waiting `next` that is given up takes the event
+ * that answers it along. A request goes out as head and body in one gathered send; nothing of it
+ * is left for Nagle's algorithm to hold back, so TCP_NODELAY would be a system call for nothing. */
 
-enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
+struct connection {
+    int socket; /* -1: not connected */
+    struct sockaddr_in address;
+    char *memory, *kept, *next, *end, *limit;
+    char *touched; /* the highest end since memory was last given back */
+};
+
+static void use_memory(struct connection *c, char *memory, size_t size) {
+    c->socket = -1;
+    c->memory = c->kept = c->next = c->end = c->touched = memory;
+    c->limit = memory + size;
+}
+
+/* A signal may end it early, which does no harm. */
+static void pause_ms(int ms) {
+    poll(NULL, 0, ms);
+}
+
+static void hang_up(struct connection *c) {
+    if (c->socket >= 0)
+        close(c->socket);
+    c->socket = -1;
+    c->next = c->end = c->kept;
+}
+
+/* A process can be started with its standard streams closed. A socket would then get the number of
+ * one of them, and what anybody prints would end up in the conversation. So a low one stays open,
+ * unconnected, in the place of the stream. */
+static int new_socket(void) {
+    int number;
+    do
+        number = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (number >= 0 && number <= STDERR_FILENO);
+    return number;
+}
+
+/* Emulators start their server and the runtime at the same time, so a refusal is tried again for
+ * about a second; a signal in the middle likewise. On false errno tells the last reason. */
+static bool dial(struct connection *c) {
+    for (int pause = 1;; pause *= 2) {
+        c->socket = new_socket();
+        if (c->socket >= 0 &&
+            connect(c->socket, (const struct sockaddr *)&c->address, sizeof c->address) == 0)
+            return true;
+        int reason = errno;
+        hang_up(c);
+        if (pause <= PAUSE_MAX_MS)
+            pause_ms(pause);
+        errno = reason;
+        if (pause > PAUSE_MAX_MS)
+            return false;
+    }
+}
+
+/* Forgets everything received. After a large event its memory stays for the next one, which may be
+ * as large; after a small one the kernel gets it back. */
+static void rewind_memory(struct connection *c) {
+    bool small = c->kept - c->memory <= MEMORY_KEPT;
+    if (small && c->touched - c->memory > MEMORY_KEPT) {
+        madvise(c->memory + MEMORY_KEPT, (size_t)(c->touched - c->memory) - MEMORY_KEPT,
+                MADV_DONTNEED);
+        c->touched = c->memory;
+    }
+    c->kept = c->next = c->end = c->memory;
+}
+
+/* Between two messages nothing can have come: what is there is the end of the connection, or bytes
+ * that belong to no message. */
+static bool is_stale(const struct connection *c) {
+    char byte;
+    ssize_t n = recv(c->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+static size_t length_of(const struct text pieces[PIECES_MAX]) {
+    size_t sum = 0;
+    for (size_t i = 0; i < PIECES_MAX; i++)
+        sum += pieces[i].length;
+    return sum;
+}
+
+/* Sends all pieces in one system call, as long as the kernel takes them. Returns how many bytes it
+ * took: all of them, or fewer when the connection is lost. */
+static size_t transmit(const struct connection *c, const struct text pieces[PIECES_MAX]) {
+    size_t sent = 0, total = length_of(pieces);
+    while (sent < total) {
+        struct iovec rest[PIECES_MAX];
+        size_t done = sent;
+        for (size_t i = 0; i < PIECES_MAX; i++) {
+            size_t skip = done < pieces[i].length ? done : pieces[i].length;
+            done -= skip;
+            rest[i].iov_base = pieces[i].length ? (char *)(uintptr_t)pieces[i].data + skip : NULL;
+            rest[i].iov_len = pieces[i].length - skip;
+        }
+        ssize_t n = writev(c->socket, rest, PIECES_MAX);
+        if (n > 0)
+            sent += (size_t)n;
+        else if (n == 0 || errno != EINTR)
+            break;
+    }
+    return sent;
+}
+
+/* Waits for more bytes, for as long as it takes. First moves those not yet read down to where they
+ * are kept, so that forgotten ones do not use up the memory. Returns their number; 0 at the end of
+ * the connection; -1 when it is lost. */
+static ssize_t receive(struct connection *c) {
+    if (c->next != c->kept) {
+        size_t unread = (size_t)(c->end - c->next);
+        memmove(c->kept, c->next, unread);
+        c->next = c->kept;
+        c->end = c->kept + unread;
+    }
+    ssize_t n;
+    do
+        n = recv(c->socket, c->end, (size_t)(c->limit - c->end), 0);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        c->end += n;
+    if (c->end > c->touched)
+        c->touched = c->end;
+    return n;
+}
+
+enum reading {
+    COMPLETE,
+    LOST,     /* the connection ended or failed before the message did */
+    CUT_OFF,  /* the same, in the middle of the body that we were sending */
+    REFUSED,  /* it is not what RFC 9112 allows, or its head is beyond HEAD_MAX */
+    TOO_LARGE /* its body is beyond EVENT_MAX */
+};
+
+/* One line without its end, which is CRLF, or LF alone, as RFC 9112 §2.2 allows, and here in a
+ * chunked body too. Longer than `most` with its
+ * end: REFUSED. The line is valid until the next byte is read, unless the caller keeps it. */
+static enum reading read_line(struct connection *c, size_t most, struct text *line) {
+    size_t searched = 0;
+    for (;;) {
+        size_t unread = (size_t)(c->end - c->next);
+        size_t within = unread < most ? unread : most;
+        char *lf = memchr(c->next + searched, '\n', within - searched);
+        if (lf) {
+            *line = (struct text){c->next, (size_t)(lf - c->next)};
+            c->next = lf + 1;
+            if (line->length && line->data[line->length - 1] == '\r')
+                line->length--;
+            return COMPLETE;
+        }
+        if (within == most)
+            return REFUSED;
+        searched = within;
+        if (receive(c) <= 0)
+            return LOST;
+    }
+}
+
+/* Keeps the next n bytes, whatever they are, behind those kept already. */
+static enum reading read_bytes(struct connection *c, size_t n) {
+    for (;;) {
+        size_t unread = (size_t)(c->end - c->next);
+        size_t here = unread < n ? unread : n;
+        if (c->kept != c->next)
+            memmove(c->kept, c->next, here);
+        c->kept += here;
+        c->next += here;
+        n -= here;
+        if (n == 0)
+            return COMPLETE;
+        if (receive(c) <= 0)
+            return LOST;
+    }
+}
+
+/* ==== 5 HTTP =================================================================================
+ *
+ * The part of HTTP/1.1 that a client of one server needs, the receiving half complete. Left out on
+ * purpose: TLS, proxies, pipelining, compression, and the Expect field, which would only cost a
+ * round trip. What RFC 9112 calls invalid is refused, since a wrong guess about where one body ends
+ * would be a wrong event.
+ *
+ * A message of the server is called a reply here: a response, in Lambda, is what a function
+ * gives. */
+
+/* The names of the fields, each spelled once. The last is not on AWS's pages: Lambda sends it since
+ * July 2026, and wants it back with the answer. */
+static const char CONTENT_LENGTH[] = "Content-Length";
+static const char TRANSFER_ENCODING[] = "Transfer-Encoding";
+static const char CONNECTION[] = "Connection";
+static const char CONTENT_TYPE[] = "Content-Type";
+static const char REQUEST_ID[] = "Lambda-Runtime-Aws-Request-Id";
+static const char DEADLINE_MS[] = "Lambda-Runtime-Deadline-Ms";
+static const char INVOKED_FUNCTION_ARN[] = "Lambda-Runtime-Invoked-Function-Arn";
+static const char TRACE_ID[] = "Lambda-Runtime-Trace-Id";
+static const char CLIENT_CONTEXT[] = "Lambda-Runtime-Client-Context";
+static const char COGNITO_IDENTITY[] = "Lambda-Runtime-Cognito-Identity";
+static const char TENANT_ID[] = "Lambda-Runtime-Aws-Tenant-Id";
+static const char INVOCATION_ID[] = "Lambda-Runtime-Invocation-Id";
+static const char ERROR_TYPE[] = "Lambda-Runtime-Function-Error-Type";
+static const char ERROR_BODY[] = "Lambda-Runtime-Function-Error-Body";
+
+struct reply {
+    int status;
+    bool http_1_0;
+    bool persistent;   /* the connection can carry another request: RFC 9112 §9.3 */
+    bool after_resend; /* Lambda may have seen the request before */
+    const char *wrong; /* what was, when the reply is REFUSED */
+    struct text content_length, transfer_encoding, connection, deadline_ms;
+    struct invocation invocation; /* the other fields, in the reply to `next` */
+    struct text body;             /* this and all fields: valid until the next `next` */
+};
+
+static enum reading refuse(struct reply *reply, const char *wrong) {
+    reply->wrong = wrong;
+    return REFUSED;
+}
+
+/* Where the value of a field goes, for the fields that matter here. */
+static struct text *known_field(struct reply *reply, struct text name) {
+    if (equal_in_any_case(name, S(CONTENT_LENGTH)))
+        return &reply->content_length;
+    if (equal_in_any_case(name, S(TRANSFER_ENCODING)))
+        return &reply->transfer_encoding;
+    if (equal_in_any_case(name, S(CONNECTION)))
+        return &reply->connection;
+    if (equal_in_any_case(name, S(CONTENT_TYPE)))
+        return &reply->invocation.content_type;
+    if (equal_in_any_case(name, S(REQUEST_ID)))
+        return &reply->invocation.request_id;
+    if (equal_in_any_case(name, S(DEADLINE_MS)))
+        return &reply->deadline_ms;
+    if (equal_in_any_case(name, S(INVOKED_FUNCTION_ARN)))
+        return &reply->invocation.invoked_function_arn;
+    if (equal_in_any_case(name, S(TRACE_ID)))
+        return &reply->invocation.trace_id;
+    if (equal_in_any_case(name, S(CLIENT_CONTEXT)))
+        return &reply->invocation.client_context;
+    if (equal_in_any_case(name, S(COGNITO_IDENTITY)))
+        return &reply->invocation.cognito_identity;
+    if (equal_in_any_case(name, S(TENANT_ID)))
+        return &reply->invocation.tenant_id;
+    if (equal_in_any_case(name, S(INVOCATION_ID)))
+        return &reply->invocation.invocation_id;
+    return NULL;
+}
+
+/* RFC 9110 §5.5: no control character but the tab; bytes above 127 pass. */
+static bool has_control_character(struct text line) {
+    for (size_t i = 0; i < line.length; i++) {
+        unsigned char c = (unsigned char)line.data[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+/* RFC 9112 §4: HTTP/1.1 200 OK, where the reason phrase, and in practice the blank before it, may be missing. */
+static enum reading parse_status_line(struct text line, struct reply *reply) {
+    struct text version, code;
+    uint64_t status;
+    if (has_control_character(line))
+        return refuse(reply, "a control character in its status line");
+    cut(&line, ' ', &version);
+    cut(&line, ' ', &code);
+    reply->http_1_0 = equal(version, S("HTTP/1.0"));
+    if (!reply->http_1_0 && !equal(version, S("HTTP/1.1")))
+        return refuse(reply, "a status line that does not begin with HTTP/1.1 or HTTP/1.0");
+    if (code.length != 3 || !parse_number(code, 10, &status) || status < 100 || status > 599)
+        return refuse(reply, "a status code that is not a number from 100 to 599");
+    reply->status = (int)status;
+    return COMPLETE;
+}
+
+/* RFC 9112 §5. A name is a token (RFC 9110 §5.6.2): with a blank before the colon it is none, nor
+ * does obsolete line folding begin with one. */
+static enum reading parse_field_line(struct text line, struct reply *reply) {
+    struct text name;
+    bool colon = cut(&line, ':', &name);
+    if (!colon || name.length == 0 || !is_visible_text(name, S("\"(),/;<=>?@[\\]{}")))
+        return refuse(reply, "a field line that does not begin with a name and a colon");
+    if (has_control_character(line))
+        return refuse(reply, "a control character in a field line");
+    struct text value = trim(line), *known = known_field(reply, name);
+    if (known == &reply->connection && known->data)
+        value = S("close"); /* a list in several lines; to close is right in any case */
+    else if (known && known->data && (known == &reply->transfer_encoding || !equal(*known, value)))
+        return refuse(reply, "a field that comes twice, and may not, or not with two values");
+    if (known)
+        *known = value;
+    return COMPLETE;
+}
+
+/* Field lines, of a head or of a trailer section, with the empty line behind them. */
+static enum reading read_field_lines(struct connection *c, size_t most, struct reply *reply) {
+    struct text line;
+    for (;;) {
+        enum reading got = read_line(c, most, &line);
+        if (got == REFUSED)
+            return refuse(reply, "a head or trailer section of more than 64 KiB");
+        if (got != COMPLETE)
+            return got;
+        c->kept = c->next;
+        if (line.length == 0)
+            return COMPLETE;
+        most -= (size_t)(c->next - line.data);
+        got = parse_field_line(line, reply);
+        if (got != COMPLETE)
+            return got;
+    }
+}
+
+/* Status line and field lines. Interim replies (RFC 9110 §15.2) in front of them are skipped,
+ * except 101, which would end HTTP on this connection and which nobody asked for. */
+static enum reading read_head(struct connection *c, struct reply *reply) {
+    const char *begin = c->kept;
+    do {
+        struct text line;
+        *reply = (struct reply){0};
+        enum reading got = read_line(c, HEAD_MAX - (size_t)(c->kept - begin), &line);
+        if (got == REFUSED)
+            return refuse(reply, "a head of more than 64 KiB");
+        if (got != COMPLETE)
+            return got;
+        c->kept = c->next;
+        got = parse_status_line(line, reply);
+        if (got == COMPLETE)
+            got = read_field_lines(c, HEAD_MAX - (size_t)(c->kept - begin), reply);
+        if (got != COMPLETE)
+            return got;
+        if (reply->status == 101)
+            return refuse(reply, "a switch to another protocol");
+    } while (reply->status < 200);
+    return COMPLETE;
+}
+
+static bool has_token(struct text list, struct text token) {
+    struct text element;
+    while (list.length) {
+        cut(&list, ',', &element);
+        if (equal_in_any_case(trim(element), token))
+            return true;
+    }
+    return false;
+}
+
+/* Whether `more` bytes of body exceed EVENT_MAX or the free memory, in which HEAD_MAX stays reserved
+ * for the lines that follow. */
+static bool is_too_large(const struct connection *c, struct text body, uint64_t more) {
+    return more > EVENT_MAX - body.length || more + HEAD_MAX > (size_t)(c->limit - c->kept);
+}
+
+static enum reading read_body_of_length(struct connection *c, uint64_t length, struct text *body) {
+    if (is_too_large(c, *body, length))
+        return TOO_LARGE;
+    if (body->length == 0)
+        *body = (struct text){c->kept = c->next, 0};
+    body->length += (size_t)length;
+    return read_bytes(c, (size_t)length);
+}
+
+/* RFC 9112 §7.1: a size in hex, perhaps with extensions, which nobody uses; CRLF; that many bytes;
+ * CRLF. A chunk of size 0 is the last. Nothing is moved in a body of one chunk, which is how Lambda
+ * sends all events of more than 2 KiB. */
+static enum reading read_chunk(struct connection *c, struct reply *reply, uint64_t *length) {
+    struct text line, size;
+    enum reading got = read_line(c, HEAD_MAX, &line);
+    if (got == LOST)
+        return LOST;
+    if (got == REFUSED || has_control_character(line))
+        return refuse(reply, "a chunk without a line for its size");
+    if (cut(&line, ';', &size))
+        size = trim_end(size);
+    if (!parse_number(size, 16, length))
+        return refuse(reply, "a chunk size that is not a number in hex");
+    if (*length == 0)
+        return COMPLETE;
+    got = read_body_of_length(c, *length, &reply->body);
+    if (got != COMPLETE)
+        return got;
+    got = read_line(c, 2, &line);
+    return got == REFUSED || (got == COMPLETE && line.length)
+               ? refuse(reply, "a chunk that is longer than its size")
+               : got;
+}
+
+static enum reading read_chunked_body(struct connection *c, struct reply *reply) {
+    struct reply trailer = {0}; /* its fields say nothing that is needed: RFC 9110 §6.5.1 */
+    enum reading got;
+    uint64_t length;
+    do
+        got = read_chunk(c, reply, &length);
+    while (got == COMPLETE && length);
+    if (got == COMPLETE) {
+        got = read_field_lines(c, HEAD_MAX, &trailer);
+        reply->wrong = trailer.wrong;
+    }
+    return got;
+}
+
+/* RFC 9112 §6.3, last case: all that comes until the server closes. */
+static enum reading read_body_until_close(struct connection *c, struct text *body) {
+    for (;;) {
+        enum reading got = read_body_of_length(c, (size_t)(c->end - c->next), body);
+        if (got != COMPLETE)
+            return got;
+        ssize_t n = receive(c);
+        if (n <= 0)
+            return n == 0 ? COMPLETE : LOST;
+    }
+}
+
+/* Which kind of body it is: RFC 9112 §6.3. */
+static enum reading read_body(struct connection *c, struct reply *reply) {
+    uint64_t length;
+    if (reply->status == 204 || reply->status == 304)
+        return COMPLETE;
+    if (reply->transfer_encoding.data && reply->content_length.data)
+        return refuse(reply, "both Transfer-Encoding and Content-Length");
+    if (reply->transfer_encoding.data) {
+        if (reply->http_1_0 || !equal_in_any_case(reply->transfer_encoding, S("chunked")))
+            return refuse(reply, "a Transfer-Encoding other than the chunked of HTTP/1.1");
+        return read_chunked_body(c, reply);
+    }
+    if (reply->content_length.data) {
+        if (!parse_number(reply->content_length, 10, &length))
+            return refuse(reply, "a Content-Length that is not a number");
+        return read_body_of_length(c, length, &reply->body);
+    }
+    reply->persistent = false;
+    return read_body_until_close(c, &reply->body);
+}
+
+static enum reading read_reply(struct connection *c, struct reply *reply) {
+    enum reading got = read_head(c, reply);
+    if (got != COMPLETE)
+        return got;
+    reply->persistent = reply->http_1_0 ? has_token(reply->connection, S("keep-alive"))
+                                        : !has_token(reply->connection, S("close"));
+    got = read_body(c, reply);
+    if (got == LOST &&
+        reply->status != 200) { /* the status says all; only an event must be whole */
+        reply->persistent = false;
+        reply->body = absent;
+        return COMPLETE;
+    }
+    return got;
+}
+
+/* One request and its reply. The reply is read even if the request did not go out whole: a server
+ * may refuse a large body before it has seen the end, and close. Sending is then shut down, so that
+ * it does not wait for the rest. */
+static enum reading converse(struct connection *c, struct text head, struct text body,
+                             struct reply *reply) {
+    size_t sent = transmit(c, (const struct text[PIECES_MAX]){head, body});
+    bool whole = sent == head.length + body.length;
+    if (!whole)
+        shutdown(c->socket, SHUT_WR);
+    enum reading got = read_reply(c, reply);
+    if (got == LOST && !whole && sent >= head.length)
+        got = CUT_OFF;
+    bool in_order = got == COMPLETE && whole && c->next == c->end;
+    if (!in_order || !reply->persistent)
+        hang_up(c);
+    return got;
+}
+
+/* ==== 6 Runtime API ==========================================================================
+ *
+ * One function for each call of the page, in the order of an invocation. What may be sent again
+ * follows from Lambda's state machine:
+ *
+ *   next       at any time while no reply to it has come whole: Lambda then serves the same event
+ *              once more. Never while another one waits: the event would go to the one given up.
+ *   response,  once more if the connection ended before any reply. If the first one did arrive
+ *   error      after all, Lambda answers 403, and all is well. Not if it broke off within the body:
+ *              Lambda then takes neither this invocation's response nor a `next`.
+ *
+ * An invocation is complete only when `next` is called again. */
+
+/* ---- Logs and messages: one line, one write, so that lines of several processes do not mix, and
+ * nothing stays in a buffer when Lambda freezes the environment. ---- */
+
+/* The system call itself, since the C library's way to it, through the
+ * vDSO, would be 1 KB larger, and faster only for those who ask all the time. */
+uint64_t now_ms(void) {
+    struct timespec now = {0};
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
 
 static struct {
@@ -613,9 +1091,6 @@ static void write_line(struct text line) {
     }
 }
 
-/* One event in the log of the function, with level, request id and text, and more if the log format
- * is JSON. A line is cut at 60 KB. `invocation` is NULL while initializing. Levels below
- * AWS_LAMBDA_LOG_LEVEL are not written. Source: "Configuring JSON and plain text log formats". */
 void log_line(enum log_level level, const struct invocation *invocation, struct text text) {
     char storage[LOG_LINE_MAX];
     struct buffer line = {storage, 0, sizeof storage, false};
@@ -645,27 +1120,29 @@ void log_error(const struct invocation *invocation, struct text text) {
 }
 
 /* The runtime's own messages: what was being done, what was found (received text, shown escaped and
- * cut, or absent), what was expected or happens now. */
+ * cut, or absent), what was expected or happens now. In quotes stands only what was received. */
 static void message(enum log_level level, struct text operation, struct text found,
                     struct text advice) {
-    char storage[1536], json[4096];
-    struct buffer to = {storage, 0, sizeof storage - 1, false},
-                  line = {json, 0, sizeof json, false};
-    append(&to, S("bootstrap: "));
-    append(&to, operation);
-    if (found.data) {
-        append(&to, S(": "));
-        append_json_string(&to, first_bytes(found, 160));
-    }
-    append(&to, S(": "));
-    append(&to, advice);
+    char storage[1536], whole[4096];
+    struct buffer text = {storage, 0, sizeof storage, false},
+                  line = {whole, 0, sizeof whole, false};
     if (level < logging.least)
         return;
-    if (logging.json)
-        append_json_log(&line, level, logging.current, text_in(&to));
-    else
-        to.data[to.length++] = '\n';
-    write_line(text_in(logging.json ? &line : &to));
+    append(&text, S("bootstrap: "));
+    append(&text, operation);
+    if (found.data) {
+        append(&text, S(": "));
+        append_json_string(&text, first_bytes(found, 160));
+    }
+    append(&text, S(": "));
+    append(&text, advice);
+    if (logging.json) {
+        append_json_log(&line, level, logging.current, text_in(&text));
+    } else {
+        append(&line, text_in(&text));
+        append(&line, S("\n"));
+    }
+    write_line(text_in(&line));
 }
 
 static _Noreturn void fatal(struct text operation, struct text found, struct text advice) {
@@ -673,505 +1150,21 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
     exit(1);
 }
 
-/* ==== 4 Connection ===========================================================================
- *
- * TCP delivers bytes, not messages: one recv may return half a line, or a head together with the
- * body behind it. So everything goes into one stretch of memory, and the reader moves through it:
- *
- *     memory ........ kept ........ next ........ end ........ limit
- *             in use        read,         received,     free
- *                           forgotten     not yet read
- *
- * There is no time-out, neither here nor in the socket. Lambda freezes the whole environment
- * between two events, for hours if need be, and a waiting `next` that is given up takes the event
- * that answers it along. A request goes out as head and body in one gathered send; nothing of it
- * is left for Nagle's algorithm to hold back, so TCP_NODELAY would be a system call for nothing. */
-
-struct connection {
-    int socket; /* -1: not connected */
-    struct sockaddr_in address;
-    char *memory, *kept, *next, *end, *limit;
-    char *touched; /* the highest end since memory was last given back */
-};
-
-static void use_memory(struct connection *c, char *memory, size_t size) {
-    c->socket = -1;
-    c->memory = c->kept = c->next = c->end = c->touched = memory;
-    c->limit = memory + size;
-}
-
-/* A signal may end it early, which does no harm. */
-static void pause_ms(int ms) {
-    poll(NULL, 0, ms);
-}
-
-static void hang_up(struct connection *c) {
-    if (c->socket >= 0)
-        close(c->socket);
-    c->socket = -1;
-    c->next = c->end = c->kept;
-}
-
-/* A process can be started with its standard streams closed. A socket would then get the number of
- * one of them, and what anybody prints would end up in the conversation: so a low one is only held
- * until a higher one has been given out. */
-static int new_socket(void) {
-    int low = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (low < 0 || low > STDERR_FILENO)
-        return low;
-    int higher = new_socket();
-    close(low);
-    return higher;
-}
-
-/* Emulators start their server and the runtime at the same time, so a refusal is tried again for
- * about a second; a signal in the middle likewise. On false errno tells the last reason. */
-static bool dial(struct connection *c) {
-    for (int pause = 1;; pause *= 2) {
-        c->socket = new_socket();
-        if (c->socket >= 0 &&
-            connect(c->socket, (const struct sockaddr *)&c->address, sizeof c->address) == 0)
-            return true;
-        int reason = errno;
-        hang_up(c);
-        if (pause <= PAUSE_MAX_MS)
-            pause_ms(pause);
-        errno = reason;
-        if (pause > PAUSE_MAX_MS)
-            return false;
-    }
-}
-
-/* Forgets everything received. After a large event its memory stays for the next one, which may be
- * as large; after a small one the kernel gets it back. */
-static void rewind_memory(struct connection *c) {
-    bool small = c->kept - c->memory <= MEMORY_KEPT;
-    if (small && c->touched - c->memory > MEMORY_KEPT) {
-        madvise(c->memory + MEMORY_KEPT, (size_t)(c->touched - c->memory) - MEMORY_KEPT,
-                MADV_DONTNEED);
-        c->touched = c->memory;
-    }
-    c->kept = c->next = c->end = c->memory;
-}
-
-/* Between two messages nothing can have come: what is there is the end of the connection, or bytes
- * that belong to no message. */
-static bool is_stale(const struct connection *c) {
-    char byte;
-    ssize_t n = recv(c->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-}
-
-static size_t length_of(const struct text pieces[PIECES_MAX]) {
-    size_t sum = 0;
-    for (size_t i = 0; i < PIECES_MAX; i++)
-        sum += pieces[i].length;
-    return sum;
-}
-
-/* Sends all pieces in one gathered send. Returns how many bytes the kernel took: all of them, or
- * fewer when the connection is lost. MSG_NOSIGNAL makes that an error, not the death of the process
- * by SIGPIPE, and leaves the signal to the handler and its children as it was. */
-static size_t transmit(const struct connection *c, const struct text pieces[PIECES_MAX]) {
-    size_t sent = 0, total = length_of(pieces);
-    while (sent < total) {
-        struct iovec rest[PIECES_MAX];
-        size_t done = sent;
-        for (size_t i = 0; i < PIECES_MAX; i++) {
-            size_t skip = done < pieces[i].length ? done : pieces[i].length;
-            done -= skip;
-            rest[i].iov_base = pieces[i].length ? (char *)(uintptr_t)pieces[i].data + skip : NULL;
-            rest[i].iov_len = pieces[i].length - skip;
-        }
-        struct msghdr gathered = {.msg_iov = rest, .msg_iovlen = PIECES_MAX};
-        ssize_t n = sendmsg(c->socket, &gathered, MSG_NOSIGNAL);
-        if (n > 0)
-            sent += (size_t)n;
-        else if (n == 0 || errno != EINTR)
-            break;
-    }
-    return sent;
-}
-
-/* Waits for more bytes, for as long as it takes. First moves those not yet read down to where they
- * are kept, so that forgotten ones do not use up the memory. Returns their number; 0 at the end of
- * the connection; -1 when it is lost. */
-static ssize_t receive(struct connection *c) {
-    if (c->next != c->kept) {
-        size_t unread = (size_t)(c->end - c->next);
-        memmove(c->kept, c->next, unread);
-        c->next = c->kept;
-        c->end = c->kept + unread;
-    }
-    ssize_t n;
-    do
-        n = recv(c->socket, c->end, (size_t)(c->limit - c->end), 0);
-    while (n < 0 && errno == EINTR);
-    if (n > 0)
-        c->end += n;
-    if (c->end > c->touched)
-        c->touched = c->end;
-    return n;
-}
-
-enum reading {
-    COMPLETE,
-    LOST,     /* the connection ended or failed before the message did */
-    CUT_OFF,  /* the same, in the middle of the body that we were sending */
-    REFUSED,  /* it is not what RFC 9112 allows, or its head is beyond HEAD_MAX */
-    TOO_LARGE /* its body is beyond EVENT_MAX */
-};
-
-/* One line without its end, which is CRLF, or LF alone (RFC 9112 §2.2). Longer than `most` with its
- * end: REFUSED. The line is valid until the next byte is read, unless the caller keeps it. */
-static enum reading read_line(struct connection *c, size_t most, struct text *line) {
-    size_t searched = 0;
-    for (;;) {
-        size_t unread = (size_t)(c->end - c->next);
-        size_t within = unread < most ? unread : most;
-        char *lf = memchr(c->next + searched, '\n', within - searched);
-        if (lf) {
-            *line = (struct text){c->next, (size_t)(lf - c->next)};
-            c->next = lf + 1;
-            if (line->length && line->data[line->length - 1] == '\r')
-                line->length--;
-            return COMPLETE;
-        }
-        if (within == most)
-            return REFUSED;
-        searched = within;
-        if (receive(c) <= 0)
-            return LOST;
-    }
-}
-
-/* Keeps the next n bytes, whatever they are, behind those kept already. */
-static enum reading read_bytes(struct connection *c, size_t n) {
-    for (;;) {
-        size_t unread = (size_t)(c->end - c->next);
-        size_t here = unread < n ? unread : n;
-        if (c->kept != c->next)
-            memmove(c->kept, c->next, here);
-        c->kept += here;
-        c->next += here;
-        n -= here;
-        if (n == 0)
-            return COMPLETE;
-        if (receive(c) <= 0)
-            return LOST;
-    }
-}
-
-/* ==== 5 HTTP =================================================================================
- *
- * The part of HTTP/1.1 that a client of one server needs, the receiving half complete. Left out on
- * purpose: TLS, proxies, pipelining, compression, and the Expect field, which would only cost a
- * round trip. What RFC 9112 calls invalid is refused, since a wrong guess about where one body ends
- * would be a wrong event.
- *
- * A message of the server is called a reply here: a response, in Lambda, is what a function
- * gives. */
-
-/* The names of the fields, each spelled once. The last is not on AWS's pages: Lambda sends it since
- * July 2026, and wants it back with the answer. */
-static const char CONTENT_LENGTH[] = "Content-Length";
-static const char TRANSFER_ENCODING[] = "Transfer-Encoding";
-static const char CONNECTION[] = "Connection";
-static const char CONTENT_TYPE[] = "Content-Type";
-static const char REQUEST_ID[] = "Lambda-Runtime-Aws-Request-Id";
-static const char DEADLINE_MS[] = "Lambda-Runtime-Deadline-Ms";
-static const char INVOKED_FUNCTION_ARN[] = "Lambda-Runtime-Invoked-Function-Arn";
-static const char TRACE_ID[] = "Lambda-Runtime-Trace-Id";
-static const char CLIENT_CONTEXT[] = "Lambda-Runtime-Client-Context";
-static const char COGNITO_IDENTITY[] = "Lambda-Runtime-Cognito-Identity";
-static const char TENANT_ID[] = "Lambda-Runtime-Aws-Tenant-Id";
-static const char INVOCATION_ID[] = "Lambda-Runtime-Invocation-Id";
-static const char ERROR_TYPE[] = "Lambda-Runtime-Function-Error-Type";
-static const char ERROR_BODY[] = "Lambda-Runtime-Function-Error-Body";
-
-struct reply {
-    int status;
-    bool http_1_0;
-    bool persistent;   /* the connection can carry another request: RFC 9112 §9.3 */
-    bool to_resent;    /* Lambda may have seen the request before */
-    const char *wrong; /* what was, when the reply is REFUSED */
-    struct text content_length, transfer_encoding, connection, deadline_ms;
-    struct invocation invocation; /* the other fields, in the reply to `next` */
-    struct text body;             /* this and all fields: valid until the next `next` */
-};
-
-static enum reading refuse(struct reply *reply, const char *wrong) {
-    reply->wrong = wrong;
-    return REFUSED;
-}
-
-/* Where the value of a field goes, for the fields that matter here. */
-static struct text *known_field(struct reply *reply, struct text name) {
-    if (equal_in_any_case(name, S(CONTENT_LENGTH)))
-        return &reply->content_length;
-    if (equal_in_any_case(name, S(TRANSFER_ENCODING)))
-        return &reply->transfer_encoding;
-    if (equal_in_any_case(name, S(CONNECTION)))
-        return &reply->connection;
-    if (equal_in_any_case(name, S(CONTENT_TYPE)))
-        return &reply->invocation.content_type;
-    if (equal_in_any_case(name, S(REQUEST_ID)))
-        return &reply->invocation.request_id;
-    if (equal_in_any_case(name, S(DEADLINE_MS)))
-        return &reply->deadline_ms;
-    if (equal_in_any_case(name, S(INVOKED_FUNCTION_ARN)))
-        return &reply->invocation.invoked_function_arn;
-    if (equal_in_any_case(name, S(TRACE_ID)))
-        return &reply->invocation.trace_id;
-    if (equal_in_any_case(name, S(CLIENT_CONTEXT)))
-        return &reply->invocation.client_context;
-    if (equal_in_any_case(name, S(COGNITO_IDENTITY)))
-        return &reply->invocation.cognito_identity;
-    if (equal_in_any_case(name, S(TENANT_ID)))
-        return &reply->invocation.tenant_id;
-    if (equal_in_any_case(name, S(INVOCATION_ID)))
-        return &reply->invocation.invocation_id;
-    return NULL;
-}
-
-/* RFC 9110 §5.5: no control character but the tab; bytes above 127 pass. */
-static bool has_control_character(struct text line) {
-    for (size_t i = 0; i < line.length; i++) {
-        unsigned char c = (unsigned char)line.data[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f)
-            return true;
-    }
-    return false;
-}
-
-/* RFC 9112 §4: HTTP/1.1 200 OK, where the reason, and in practice the blank before it, may lack. */
-static enum reading parse_status_line(struct text line, struct reply *reply) {
-    struct text version, code;
-    uint64_t status;
-    if (has_control_character(line))
-        return refuse(reply, "a control character in its status line");
-    cut(&line, ' ', &version);
-    cut(&line, ' ', &code);
-    reply->http_1_0 = equal(version, S("HTTP/1.0"));
-    if (!reply->http_1_0 && !equal(version, S("HTTP/1.1")))
-        return refuse(reply, "a status line that does not begin with HTTP/1.1 or HTTP/1.0");
-    if (code.length != 3 || !parse_number(code, 10, &status) || status < 100 || status > 599)
-        return refuse(reply, "a status code that is not a number from 100 to 599");
-    reply->status = (int)status;
-    return COMPLETE;
-}
-
-/* RFC 9112 §5. A name is a token (RFC 9110 §5.6.2): with a blank before the colon it is none, nor
- * does obsolete line folding begin with one. */
-static enum reading parse_field_line(struct text line, struct reply *reply) {
-    struct text name;
-    bool colon = cut(&line, ':', &name);
-    if (!colon || name.length == 0 || !is_visible_text(name, S("\"(),/;<=>?@[\\]{}")))
-        return refuse(reply, "a field line that does not begin with a name and a colon");
-    if (has_control_character(line))
-        return refuse(reply, "a control character in a field line");
-    struct text value = trim(line), *known = known_field(reply, name);
-    if (known == &reply->connection && known->data)
-        value = S("close"); /* a list in several lines; to close is right in any case */
-    else if (known && known->data && !equal(*known, value))
-        return refuse(reply, "a field that comes twice with different values");
-    if (known)
-        *known = value;
-    return COMPLETE;
-}
-
-/* Field lines, of a head or of a trailer section, with the empty line behind them. */
-static enum reading read_field_lines(struct connection *c, size_t most, struct reply *reply) {
-    struct text line;
-    for (;;) {
-        enum reading got = read_line(c, most, &line);
-        if (got == REFUSED)
-            return refuse(reply, "a head or trailer section of more than 64 KiB");
-        if (got != COMPLETE)
-            return got;
-        c->kept = c->next;
-        if (line.length == 0)
-            return COMPLETE;
-        most -= (size_t)(c->next - line.data);
-        got = parse_field_line(line, reply);
-        if (got != COMPLETE)
-            return got;
-    }
-}
-
-/* Status line and field lines. Interim replies (RFC 9110 §15.2) in front of them are passed over,
- * but for 101, the end of HTTP on this connection, which nobody asked for. */
-static enum reading read_head(struct connection *c, struct reply *reply) {
-    const char *begin = c->kept;
-    do {
-        struct text line;
-        *reply = (struct reply){0};
-        enum reading got = read_line(c, HEAD_MAX - (size_t)(c->kept - begin), &line);
-        if (got == REFUSED)
-            return refuse(reply, "a head of more than 64 KiB");
-        if (got != COMPLETE)
-            return got;
-        c->kept = c->next;
-        got = parse_status_line(line, reply);
-        if (got == COMPLETE)
-            got = read_field_lines(c, HEAD_MAX - (size_t)(c->kept - begin), reply);
-        if (got != COMPLETE)
-            return got;
-        if (reply->status == 101)
-            return refuse(reply, "a switch to another protocol");
-    } while (reply->status < 200);
-    return COMPLETE;
-}
-
-static bool has_token(struct text list, struct text token) {
-    struct text element;
-    while (list.length) {
-        cut(&list, ',', &element);
-        if (equal_in_any_case(trim(element), token))
-            return true;
-    }
-    return false;
-}
-
-/* More of the body than is allowed, or, for a reply to an answer, than there is room for; the line
- * that ends a chunk needs room too. */
-static bool is_too_large(const struct connection *c, struct text body, uint64_t more) {
-    return more > EVENT_MAX - body.length || more + HEAD_MAX > (size_t)(c->limit - c->kept);
-}
-
-static enum reading read_body_of_length(struct connection *c, uint64_t length, struct text *body) {
-    if (is_too_large(c, *body, length))
-        return TOO_LARGE;
-    if (body->length == 0)
-        *body = (struct text){c->kept = c->next, 0};
-    body->length += (size_t)length;
-    return read_bytes(c, (size_t)length);
-}
-
-/* RFC 9112 §7.1: a size in hex, perhaps with extensions, which nobody uses; that many bytes; an
- * empty line. A chunk of size 0 is the last. Nothing is moved in a body of one chunk, which is how
- * Lambda sends all events of more than 2 KiB. */
-static enum reading read_chunk(struct connection *c, struct reply *reply, uint64_t *length) {
-    struct text line, size;
-    enum reading got = read_line(c, HEAD_MAX, &line);
-    if (got == LOST)
-        return LOST;
-    if (got == REFUSED || has_control_character(line))
-        return refuse(reply, "a chunk without a line for its size");
-    if (cut(&line, ';', &size))
-        size = trim_end(size);
-    if (!parse_number(size, 16, length))
-        return refuse(reply, "a chunk size that is not a number in hex");
-    if (*length == 0)
-        return COMPLETE;
-    got = read_body_of_length(c, *length, &reply->body);
-    if (got != COMPLETE)
-        return got;
-    got = read_line(c, 2, &line);
-    return got == REFUSED || (got == COMPLETE && line.length)
-               ? refuse(reply, "a chunk that is longer than its size")
-               : got;
-}
-
-static enum reading read_chunked_body(struct connection *c, struct reply *reply) {
-    struct reply trailer = {0}; /* its fields say nothing that is needed: RFC 9110 §6.5.1 */
-    enum reading got;
-    uint64_t length;
-    do
-        got = read_chunk(c, reply, &length);
-    while (got == COMPLETE && length);
-    if (got == COMPLETE) {
-        got = read_field_lines(c, HEAD_MAX, &trailer);
-        reply->wrong = trailer.wrong;
-    }
-    return got;
-}
-
-/* RFC 9112 §6.3, last case: all that comes until the server closes. */
-static enum reading read_body_until_close(struct connection *c, struct text *body) {
-    for (;;) {
-        enum reading got = read_body_of_length(c, (size_t)(c->end - c->next), body);
-        if (got != COMPLETE)
-            return got;
-        ssize_t n = receive(c);
-        if (n <= 0)
-            return n == 0 ? COMPLETE : LOST;
-    }
-}
-
-/* Which kind of body it is: RFC 9112 §6.3. */
-static enum reading read_body(struct connection *c, struct reply *reply) {
-    uint64_t length;
-    if (reply->status == 204 || reply->status == 304)
-        return COMPLETE;
-    if (reply->transfer_encoding.data && reply->content_length.data)
-        return refuse(reply, "both Transfer-Encoding and Content-Length");
-    if (reply->transfer_encoding.data) {
-        if (reply->http_1_0 || !equal_in_any_case(reply->transfer_encoding, S("chunked")))
-            return refuse(reply, "a Transfer-Encoding other than the chunked of HTTP/1.1");
-        return read_chunked_body(c, reply);
-    }
-    if (reply->content_length.data) {
-        if (!parse_number(reply->content_length, 10, &length))
-            return refuse(reply, "a Content-Length that is not a number");
-        return read_body_of_length(c, length, &reply->body);
-    }
-    reply->persistent = false;
-    return read_body_until_close(c, &reply->body);
-}
-
-static enum reading read_reply(struct connection *c, struct reply *reply) {
-    enum reading got = read_head(c, reply);
-    if (got != COMPLETE)
-        return got;
-    reply->persistent = reply->http_1_0 ? has_token(reply->connection, S("keep-alive"))
-                                        : !has_token(reply->connection, S("close"));
-    return read_body(c, reply);
-}
-
-/* One request and its reply. The reply is read even if the request did not go out whole: a server
- * may refuse a large body before it has seen the end, and close. Sending is then shut down, so that
- * it does not wait for the rest. */
-static enum reading converse(struct connection *c, struct text head, struct text body,
-                             struct reply *reply) {
-    size_t sent = transmit(c, (const struct text[PIECES_MAX]){head, body});
-    bool whole = sent == head.length + body.length;
-    if (!whole)
-        shutdown(c->socket, SHUT_WR);
-    enum reading got = read_reply(c, reply);
-    if (got == LOST && !whole && sent >= head.length)
-        got = CUT_OFF;
-    bool in_order = got == COMPLETE && whole && c->next == c->end;
-    if (!in_order || !reply->persistent)
-        hang_up(c);
-    return got;
-}
-
-/* ==== 6 Runtime API ==========================================================================
- *
- * One function for each call of the page, in the order of an invocation. What may be sent again
- * follows from Lambda's state machine:
- *
- *   next       at any time while no reply to it has come whole: Lambda then serves the same event
- *              once more. Never while another one waits: the event would go to the one given up.
- *   response,  once more if the connection ended before any reply. If the first one did arrive
- *   error      after all, Lambda answers 403, and all is well. Not if it broke off within the body:
- *              Lambda then takes neither this invocation's response nor a `next`.
- *
- * An invocation is complete only when `next` is called again. */
-
 static const char NEXT[] = "/2018-06-01/runtime/invocation/next";
 static const char INVOCATION[] = "/2018-06-01/runtime/invocation/"; /* id, /response or /error */
 static const char INIT_ERROR[] = "/2018-06-01/runtime/init/error";
 static const char RESTORE_NEXT[] = "/2018-06-01/runtime/restore/next";
 static const char RESTORE_ERROR[] = "/2018-06-01/runtime/restore/error";
 
+static size_t allocated; /* of the memory for one invocation: see allocate() */
+
 struct runtime {
     struct connection connection;
     struct text host; /* AWS_LAMBDA_RUNTIME_API, without the path; of the environment, like it */
     struct text path; /* stands before every route; empty in Lambda */
-    bool concurrent;  /* one of several workers, */
-    bool *served;     /* which tells its parent here that it has served an event */
+    bool concurrent;  /* one of several workers */
+    bool *served;     /* NULL, or shared with the parent: this worker has served an event */
+    /* How the outcome goes out: send_outcome, or finish_stream once a stream has begun. */
     void (*answer)(struct runtime *, const struct invocation *, struct outcome);
     struct buffer head; /* of the request that is being made */
     char head_storage[REQUEST_HEAD_MAX];
@@ -1205,9 +1198,14 @@ static void begin_request(struct runtime *runtime, struct text method, struct te
 }
 
 static void require_connection(struct runtime *runtime) {
-    if (runtime->connection.socket < 0 && !dial(&runtime->connection))
-        fatal(errno == ECONNREFUSED ? S("connection refused") : S("no connection"), runtime->host,
-              S("expected the Runtime API at this address"));
+    char storage[64];
+    struct buffer reason = {storage, 0, sizeof storage, false};
+    if (runtime->connection.socket >= 0 || dial(&runtime->connection))
+        return;
+    append(&reason, errno == ECONNREFUSED ? S("connection refused") : S("no connection, errno "));
+    if (errno != ECONNREFUSED)
+        append_number(&reason, (uint64_t)errno);
+    fatal(text_in(&reason), runtime->host, S("expected the Runtime API at this address"));
 }
 
 /* Sends the request that was begun until it has a reply, `attempts` times at most, on a new
@@ -1227,14 +1225,14 @@ static enum reading exchange(struct runtime *runtime, struct text body, int atte
             hang_up(c);
         require_connection(runtime);
         enum reading got = converse(c, text_in(&runtime->head), body, reply);
-        reply->to_resent = attempt > 1;
+        reply->after_resend = attempt > 1;
         if (got != LOST || attempt == attempts)
             return got;
     }
 }
 
-static void complain(enum log_level level, struct text operation, const struct reply *reply,
-                     struct text advice) {
+static void report_status(enum log_level level, struct text operation, const struct reply *reply,
+                          struct text advice) {
     char storage[64];
     struct buffer what = {storage, 0, sizeof storage, false};
     append(&what, operation);
@@ -1243,8 +1241,17 @@ static void complain(enum log_level level, struct text operation, const struct r
     message(level, text_in(&what), reply->body, advice);
 }
 
+static _Noreturn void refused(struct text operation, struct text wrong) {
+    char storage[160];
+    struct buffer what = {storage, 0, sizeof storage, false};
+    append(&what, operation);
+    append(&what, S(": the reply has "));
+    append(&what, wrong);
+    fatal(text_in(&what), absent, S("expected HTTP/1.1 as in RFC 9112; exiting"));
+}
+
 /* What ends the environment, whichever call it happens in; Lambda then starts a fresh one. */
-static void require_sound(struct text operation, enum reading got, const struct reply *reply) {
+static void require_usable(struct text operation, enum reading got, const struct reply *reply) {
     if (got == LOST)
         fatal(operation, absent, S("the connection was lost each time; exiting"));
     if (got == CUT_OFF)
@@ -1252,9 +1259,9 @@ static void require_sound(struct text operation, enum reading got, const struct 
               S("the connection broke within the body, which Lambda takes but "
                 "once; exiting"));
     if (got == REFUSED)
-        fatal(operation, text_of(reply->wrong), S("expected HTTP/1.1 as in RFC 9112; exiting"));
+        refused(operation, text_of(reply->wrong));
     if (reply->status >= 500) {
-        complain(LEVEL_FATAL, operation, reply, S("Lambda cannot go on from here; exiting"));
+        report_status(LEVEL_FATAL, operation, reply, S("Lambda cannot go on from here; exiting"));
         exit(1);
     }
 }
@@ -1265,9 +1272,9 @@ static enum reading wait_for(struct runtime *runtime, struct text operation, str
                              struct reply *reply) {
     begin_request(runtime, S("GET"), route, S(""), S(""));
     enum reading got = exchange(runtime, S(""), NEXT_ATTEMPTS_MAX, reply);
-    require_sound(operation, got, reply);
+    require_usable(operation, got, reply);
     if (reply->status != 200) {
-        complain(LEVEL_FATAL, operation, reply, S("expected 200; exiting"));
+        report_status(LEVEL_FATAL, operation, reply, S("expected 200; exiting"));
         exit(1);
     }
     return got;
@@ -1295,12 +1302,12 @@ static bool next_invocation(struct runtime *runtime, struct reply *reply) {
 /* The reply to a POST. 202 is expected, any 2xx will do. After another status below 500 the
  * environment is sound and the next event can come. Above all nothing goes to /error after a 413:
  * the caller has its error already, and Lambda would answer 403. */
-static void check_taken(struct text operation, enum reading got, const struct reply *reply) {
-    require_sound(operation, got, reply);
-    bool delivered = reply->status < 300 || (reply->status == 403 && reply->to_resent);
+static void check_accepted(struct text operation, enum reading got, const struct reply *reply) {
+    require_usable(operation, got, reply);
+    bool delivered = reply->status < 300 || (reply->status == 403 && reply->after_resend);
     if (!delivered)
-        complain(LEVEL_WARN, operation, reply,
-                 S("expected 202; Lambda did not take it, and it is not sent again"));
+        report_status(LEVEL_WARN, operation, reply,
+                      S("expected 202; Lambda did not take it, and it is not sent again"));
 }
 
 /* Sends what was begun with begin_request. */
@@ -1312,7 +1319,7 @@ static void post(struct runtime *runtime, struct text operation, struct text bod
     append_field(&runtime->head, S(CONTENT_TYPE), S("application/json"));
     append_field(&runtime->head, S(CONTENT_LENGTH), text_in(&length));
     enum reading got = exchange(runtime, body, POST_ATTEMPTS_MAX, &reply);
-    check_taken(operation, got, &reply);
+    check_accepted(operation, got, &reply);
 }
 
 static void begin_answer(struct runtime *runtime, const struct invocation *invocation,
@@ -1342,21 +1349,26 @@ static void append_error_type(struct buffer *to, const struct outcome *error) {
     append_field(to, S(ERROR_TYPE), (struct text){ascii, type.length});
 }
 
-static struct text error_json(const struct outcome *error) {
-    static char storage[6 * (ERROR_TYPE_MAX + ERROR_MESSAGE_MAX) + 64]; /* room for all escaped */
-    struct buffer json = {storage, 0, sizeof storage, false};
-    append(&json, S("{\"errorMessage\":"));
-    append_json_string(&json, first_bytes(error->error_message, ERROR_MESSAGE_MAX));
-    append(&json, S(",\"errorType\":"));
-    append_json_string(&json, error_type(error));
-    append(&json, S(",\"stackTrace\":[]}"));
+/* The document that the caller gets, of `most` bytes at most: the message gives way. */
+static struct text error_json(const struct outcome *error, size_t most) {
+    static char storage[ERROR_JSON_MAX];
+    char behind[6 * ERROR_TYPE_MAX + 64];
+    struct buffer json = {storage, 0, most, false}, end = {behind, 0, sizeof behind, false};
+    append(&end, S("\",\"errorType\":"));
+    append_json_string(&end, error_type(error));
+    append(&end, S(",\"stackTrace\":[]}"));
+    append(&json, S("{\"errorMessage\":\""));
+    json.capacity -= end.length;
+    append_json_text(&json, first_bytes(error->error_message, ERROR_MESSAGE_MAX));
+    json.capacity += end.length;
+    append(&json, text_in(&end));
     return text_in(&json);
 }
 
 static void post_error(struct runtime *runtime, struct text operation,
                        const struct outcome *error) {
     append_error_type(&runtime->head, error);
-    post(runtime, operation, error_json(error));
+    post(runtime, operation, error_json(error, ERROR_JSON_MAX));
 }
 
 /* POST /runtime/invocation/{id}/error */
@@ -1393,29 +1405,87 @@ static void send_outcome(struct runtime *runtime, const struct invocation *invoc
         invocation_response(runtime, invocation, outcome.response);
 }
 
+/* ---- What your function can call: the code of section 3's list. ---- */
+
+uint64_t remaining_ms(const struct invocation *invocation) {
+    uint64_t now = now_ms(), deadline = invocation->deadline_ms;
+    return deadline == 0 ? UINT64_MAX : deadline > now ? deadline - now : 0;
+}
+
+struct function function_settings(void) {
+    struct function function = {
+        .name = environment_variable(S("AWS_LAMBDA_FUNCTION_NAME")),
+        .version = environment_variable(S("AWS_LAMBDA_FUNCTION_VERSION")),
+        .handler = environment_variable(S("_HANDLER")),
+        .task_root = environment_variable(S("LAMBDA_TASK_ROOT")),
+        .region = environment_variable(S("AWS_REGION")),
+        .log_group_name = environment_variable(S("AWS_LAMBDA_LOG_GROUP_NAME")),
+        .log_stream_name = environment_variable(S("AWS_LAMBDA_LOG_STREAM_NAME")),
+    };
+    parse_number(environment_variable(S("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")), 10,
+                 &function.memory_size);
+    return function;
+}
+
+void *allocate(const struct invocation *invocation, size_t size) {
+    static _Alignas(PAGE_MAX) char memory[ALLOCATE_MAX];
+    static size_t touched;
+    (void)invocation; /* whose life the memory shares */
+    if (allocated == 0 && touched > MEMORY_KEPT) {
+        madvise(memory + MEMORY_KEPT, touched - MEMORY_KEPT, MADV_DONTNEED);
+        touched = 0;
+    }
+    size_t begin =
+        (allocated + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    if (begin >= ALLOCATE_MAX || size > ALLOCATE_MAX - begin)
+        return NULL;
+    allocated = begin + size + (size == 0);
+    touched = allocated > touched ? allocated : touched;
+    return memory + begin;
+}
+
+struct buffer allocate_buffer(const struct invocation *invocation, size_t capacity) {
+    char *data = allocate(invocation, capacity);
+    return (struct buffer){data, 0, data ? capacity : 0, false};
+}
+
 /* ---- Response streaming: a chunked body (RFC 9112 §7.1), each chunk sent as it is written, and an
  * error told in the trailer section. Linked in only if the handler calls stream_begin(). ---- */
 
 static enum { STREAM_BEGUN, STREAM_OPEN, STREAM_BROKEN } stream_state;
 
+/* Small chunks must not wait until the one before them is acknowledged. */
+static void connect_for_stream(struct runtime *runtime) {
+    int on = 1;
+    require_connection(runtime);
+    setsockopt(runtime->connection.socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
 /* Sends one chunk, or what ends the stream, behind the head if that has not gone out yet. The
  * connection is made sure of before the first, since a stream cannot be sent again. */
-static bool send_chunk(struct runtime *runtime, struct text size, struct text data,
+static bool send_chunk(struct runtime *runtime, struct text size_line, struct text data,
                        struct text end) {
     struct connection *c = &runtime->connection;
-    struct text pieces[PIECES_MAX] = {S(""), size, data, end};
+    struct text pieces[PIECES_MAX] = {S(""), size_line, data, end};
     if (stream_state == STREAM_BEGUN) {
-        int on = 1;
+        pieces[0] = text_in(&runtime->head);
         if (c->socket >= 0 && is_stale(c))
             hang_up(c);
-        require_connection(runtime);
-        /* else a small chunk would wait for the acknowledgement of the one before it */
-        setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        pieces[0] = text_in(&runtime->head);
     }
-    if (stream_state != STREAM_BROKEN)
-        stream_state = transmit(c, pieces) == length_of(pieces) ? STREAM_OPEN : STREAM_BROKEN;
-    return stream_state == STREAM_OPEN;
+    for (int attempt = 1; stream_state != STREAM_BROKEN; attempt++) {
+        if (stream_state == STREAM_BEGUN)
+            connect_for_stream(runtime);
+        size_t sent = transmit(c, pieces);
+        if (sent == length_of(pieces)) {
+            stream_state = STREAM_OPEN;
+            return true;
+        }
+        if (sent >= pieces[0].length || attempt == POST_ATTEMPTS_MAX)
+            stream_state = STREAM_BROKEN;
+        else
+            hang_up(c); /* before the head was out: nothing has happened yet */
+    }
+    return false;
 }
 
 static bool send_data(struct runtime *runtime, struct text data, struct text end) {
@@ -1443,17 +1513,18 @@ static void append_base64(struct buffer *to, struct text text) {
 
 /* Lambda counts the response as a success, and hands the error on beside it. */
 static struct text error_trailers(const struct outcome *error) {
-    static char storage[8 * (ERROR_TYPE_MAX + ERROR_MESSAGE_MAX) + 512]; /* base64 of error_json */
+    static char storage[TRAILERS_MAX];
     struct buffer trailers = {storage, 0, sizeof storage, false};
     append_error_type(&trailers, error);
     append(&trailers, S(ERROR_BODY));
     append(&trailers, S(": "));
-    append_base64(&trailers, error_json(error));
+    size_t room = sizeof storage - trailers.length - strlen("\r\n\r\n");
+    append_base64(&trailers, error_json(error, room / 4 * 3));
     append(&trailers, S("\r\n"));
     return text_in(&trailers);
 }
 
-/* What send_outcome() is for a stream. The page asks to close the connection behind it. */
+/* Ends the stream with the handler's outcome, then closes the connection, as the page asks. */
 static void finish_stream(struct runtime *runtime, const struct invocation *invocation,
                           struct outcome outcome) {
     struct connection *c = &runtime->connection;
@@ -1474,7 +1545,7 @@ static void finish_stream(struct runtime *runtime, const struct invocation *invo
                 S("all sent, but no reply came; if it did not arrive, Lambda will refuse `next`"));
         return;
     }
-    check_taken(S("streamed response"), got == LOST ? CUT_OFF : got, &reply);
+    check_accepted(S("streamed response"), got == LOST ? CUT_OFF : got, &reply);
 }
 
 bool stream_begin(const struct invocation *invocation, struct text content_type) {
@@ -1584,9 +1655,9 @@ static const char TRACE_VARIABLE[] = "_X_AMZN_TRACE_ID";
 /* The variable with its value, which is shorter than a head. */
 static char trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1];
 
-/* setenv would bring the allocator into the program, and with it twice the size. Instead `slots`,
- * two more than there are variables, become the environment, with a slot of our own in it. Both
- * live as long as the process. */
+/* The C library's setenv would bring in the allocator and double the program. So `slots`, with room
+ * for two more entries, becomes the environment, and one entry is trace_variable. `slots` lives in
+ * main's frame, which never returns. */
 static void reserve_trace_variable(char **slots) {
     size_t used = 0;
     for (char **variable = environ; *variable; variable++) {
@@ -1672,16 +1743,21 @@ static bool start_worker(struct worker *worker, pid_t parent) {
     return true;
 }
 
-/* Waits until a worker dies and says which. One that keeps dying before it has served an event ends
- * the environment; another one is worth a pause, in case that what killed it passes. */
-static size_t dead_worker(struct worker *workers, size_t count, bool *served) {
-    size_t i = 0;
-    pid_t pid;
-    while ((pid = waitpid(-1, NULL, 0)) < 0)
-        if (errno != EINTR)
+/* Waits until a worker ends and says which. One that keeps dying before it has served an event ends
+ * the environment, and so does at once one that gave up by itself. A pause, in case that what killed
+ * it passes. */
+static size_t ended_worker(struct worker *workers, size_t count, bool *served) {
+    size_t i = count;
+    int status = 0;
+    while (i == count) { /* what is no worker was left behind by a program before this one */
+        pid_t pid = waitpid(-1, &status, 0);
+        if (pid < 0 && errno != EINTR)
             fatal(S("waitpid"), absent, S("expected workers; exiting"));
-    while (i + 1 < count && workers[i].pid != pid)
-        i++;
+        for (i = 0; i < count && workers[i].pid != pid; i++)
+            ;
+    }
+    if (!served[i] && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        fatal(S("worker"), absent, S("it gave up before it had served an event; exiting"));
     workers[i].deaths = served[i] ? 0 : workers[i].deaths + 1;
     served[i] = false;
     if (workers[i].deaths == WORKER_DEATHS_MAX)
@@ -1699,9 +1775,10 @@ static void supervise_workers(struct runtime *runtime, size_t count) {
     bool *served = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (served == MAP_FAILED)
         fatal(S("mmap"), absent, S("no memory to share with the workers; exiting"));
+    signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide their ends */
     runtime->concurrent = true;
     for (size_t started = 0;; started++) {
-        size_t i = started < count ? started : dead_worker(workers, count, served);
+        size_t i = started < count ? started : ended_worker(workers, count, served);
         runtime->served = &served[i];
         if (start_worker(&workers[i], parent))
             return;
@@ -1715,6 +1792,7 @@ int main(void) {
     while (environ[variables])
         variables++;
     char *slots[variables + 2];
+    signal(SIGPIPE, SIG_IGN); /* a closed peer or log is an error to handle, not our end */
     use_memory(&runtime.connection, memory, sizeof memory);
     retrieve_settings(&runtime);
     reserve_trace_variable(slots);

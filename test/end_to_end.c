@@ -114,7 +114,7 @@ struct test {
     {ASKED, method " " prefix "/2018-06-01/runtime/invocation/" action, 0, body, 0}
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
 #define REFUSED(name, reply, why)                                                                  \
-    {"refused: " name, {NEXT, SEND(reply)}, "next invocation: \"" why, NULL, NULL, {0}, false, 0}
+    {"refused: " name, {NEXT, SEND(reply)}, "next invocation: the reply has " why, NULL, NULL, {0}, false, 0}
 /* A status that the server answers a response with, after which the runtime goes on. */
 #define GOES_ON(status)                                                                            \
     {"response answered " status,                                                                  \
@@ -353,6 +353,7 @@ static const struct test tests[] = {
     REFUSED("both framings", HEAD("r1") CHUNKED "Content-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "both"),
     REFUSED("another encoding", HEAD("r1") "Transfer-Encoding: gzip, chunked\r\n\r\n", "a Transfer-Encoding"),
     REFUSED("an empty encoding", HEAD("r1") "Transfer-Encoding:\r\n\r\n", "a Transfer-Encoding"),
+    REFUSED("chunked twice", HEAD("r1") CHUNKED CHUNKED "\r\n0\r\n\r\n", "a field that comes twice"),
     REFUSED("chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\n" CHUNKED "\r\n0\r\n\r\n", "a Transfer-Encoding"),
     REFUSED("a chunk size beyond 64 bits", HEAD("r1") CHUNKED "\r\n10000000000000002\r\nhi\r\n", "a chunk size"),
     REFUSED("a chunk size with a sign", HEAD("r1") CHUNKED "\r\n-2\r\nhi\r\n", "a chunk size"),
@@ -363,7 +364,7 @@ static const struct test tests[] = {
     REFUSED("a trailer section without end", HEAD("r1") CHUNKED "\r\n0\r\nA: " X64K, "a head or"),
     {"a reply to a response is refused likewise",
      {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), SEND("HTTP/1.1 2OO OK\r\n\r\n")},
-     .fatal = "invocation response: \"a status code"},
+     .fatal = "invocation response: the reply has a status code"},
 
     /* Sizes. With X65458 the head is 65,536 bytes long. */
     ECHOES("a head of 64 KiB",
@@ -432,6 +433,12 @@ static const struct test tests[] = {
     {"403 for a response that was sent again: it had been delivered",
      {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), {.kind = RESET}, RESPONSE("r1", "hi"),
       STATUS("403 x"), ONE_ECHO}},
+    {"a reply whose body is cut off says enough: nothing is sent again",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), SEND("HTTP/1.1 202 A\r\nContent-Length: 16\r\n\r\n{\"st"),
+      {.kind = CLOSE}, ONE_ECHO}},
+    {"500 whose body is cut off",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), SEND("HTTP/1.1 500 A\r\nContent-Length: 16\r\n\r\n{\"st"),
+      {.kind = CLOSE}}, .fatal = "invocation response: status 500"},
     {"the reply to a response lost twice",
      {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), {.kind = CLOSE}, RESPONSE("r1", "hi"), {.kind = CLOSE}},
      .fatal = "invocation response: the connection was lost"},
@@ -871,6 +878,12 @@ static pid_t start(const char *executable, uint16_t port, const char *const *var
     pid_t pid = fork();
     if (pid != 0)
         return pid;
+    signal(SIGCHLD, SIG_IGN); /* as some parents leave it */
+    signal(SIGPIPE, SIG_DFL);
+    if (getenv("LEAVE_A_CHILD") && fork() == 0) {
+        usleep(200000);
+        _exit(0);
+    }
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     dup2(nothing, STDIN_FILENO);
     if (log >= 0) {
@@ -991,9 +1004,7 @@ static void count(bool fine) {
 
 /* Serves `count` echoes on one connection; the first reply tells when the runtime is there. */
 static bool serve_echoes(struct run *r, unsigned events) {
-    static const struct test plain = {.name = "echoes"};
     static const struct step steps[] = {ONE_ECHO};
-    r->test = &plain;
     for (unsigned i = 0; i < events; i++)
         for (size_t n = 0; n < sizeof steps / sizeof *steps; n++)
             if (!do_step(r, &steps[n]))
@@ -1001,17 +1012,21 @@ static bool serve_echoes(struct run *r, unsigned events) {
     return true;
 }
 
-static struct run begin(void) {
-    struct run r = {.listener = -1, .connection = -1, .pid = -1};
+static struct run begin(const char *name) {
+    static struct test tests_by_hand[64];
+    static size_t count_of_them;
+    struct test *test = &tests_by_hand[count_of_them++ % 64];
+    struct run r = {.test = test, .listener = -1, .connection = -1, .pid = -1};
+    test->name = name;
     r.listener = listen_on_loopback(&r.port);
     fcntl(r.listener, F_SETFD, FD_CLOEXEC);
     r.log = memfd_create("log", MFD_CLOEXEC);
     return r;
 }
 
-static bool finish(struct run *r, const char *name, bool fine) {
+static bool finish(struct run *r, bool fine) {
     if (r->problem[0])
-        printf("FAIL %s: %s\n", name, r->problem);
+        printf("FAIL %s: %s\n", r->test->name, r->problem);
     if (r->pid > 0) {
         kill(r->pid, SIGKILL);
         waitpid(r->pid, NULL, 0);
@@ -1036,30 +1051,48 @@ static unsigned descriptors(pid_t pid) {
 
 /* Emulators start the runtime first and listen a little later. */
 static bool connects_to_a_late_server(void) {
-    struct run r = begin();
+    struct run r = begin("a late server");
     close(r.listener);
     r.pid = start(bootstrap, r.port, NULL, r.log);
     usleep(300000);
     r.listener = listen_on_loopback(&r.port);
-    return finish(&r, "a late server", serve_echoes(&r, 1) && logged(&r, NULL));
+    return finish(&r, serve_echoes(&r, 1) && logged(&r, NULL));
 }
 
-/* With 0, 1 and 2 closed no socket may take their place: the warning would go to the server. */
+/* With 0, 1 and 2 closed no socket may take their place, since the warning would go to the server,
+ * nor a file of the handler. */
 static bool runs_with_closed_streams(void) {
-    static const struct test plain = {.name = "closed streams"};
-    static const struct step steps[] = {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"),
-                                        STATUS("400 x"), ONE_ECHO};
-    struct run r = begin();
-    r.test = &plain;
-    r.pid = start(bootstrap, r.port, NULL, -1);
+    static const struct step steps[] = {
+        NEXT,    EVENT("r1", 2, "hi"),   RESPONSE("r1", "hi"), STATUS("400 x"),
+        NEXT,    EVENT("r2", 4, "open"), RESPONSE("r2", "4"),  ACCEPTED,
+        ONE_ECHO};
+    struct run r = begin("closed streams");
+    r.pid = start(probe, r.port, NULL, -1);
     bool fine = true;
     for (size_t n = 0; fine && n < sizeof steps / sizeof *steps; n++)
         fine = do_step(&r, &steps[n]);
-    return finish(&r, plain.name, fine);
+    return finish(&r, fine);
+}
+
+/* A pipe that nobody reads any more must not end the runtime when it has something to say. */
+static bool survives_a_broken_log(void) {
+    static const struct step steps[] = {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"),
+                                        STATUS("413 x"), ONE_ECHO};
+    struct run r = begin("a broken log");
+    int ends[2];
+    if (pipe(ends) != 0)
+        return finish(&r, problem(&r, "pipe: %s", strerror(errno)));
+    close(ends[0]);
+    r.pid = start(bootstrap, r.port, NULL, ends[1]);
+    close(ends[1]);
+    bool fine = true;
+    for (size_t n = 0; fine && n < sizeof steps / sizeof *steps; n++)
+        fine = do_step(&r, &steps[n]);
+    return finish(&r, fine);
 }
 
 static bool leaks_nothing(void) {
-    struct run r = begin();
+    struct run r = begin("100,000 invocations");
     r.pid = start(bootstrap, r.port, NULL, r.log);
     bool fine = serve_echoes(&r, 1000);
     size_t memory = memory_kib(r.pid, "status", "VmRSS");
@@ -1068,7 +1101,7 @@ static bool leaks_nothing(void) {
     size_t memory_after = memory_kib(r.pid, "status", "VmRSS");
     if (fine && (memory_after > memory || descriptors(r.pid) != opened))
         fine = problem(&r, "%zu KiB became %zu KiB", memory, memory_after);
-    return finish(&r, "100,000 invocations", fine && logged(&r, NULL));
+    return finish(&r, fine && logged(&r, NULL));
 }
 
 /* ---- Workers: as many connections as AWS_LAMBDA_MAX_CONCURRENCY says ---- */
@@ -1077,7 +1110,7 @@ enum { WORKERS = 4 };
 
 /* A run for each connection, all of the same process. */
 static bool begin_workers(struct run workers[], size_t count, const char *const *variables) {
-    workers[0] = begin();
+    workers[0] = begin(variables[0]);
     workers[0].pid = start(probe, workers[0].port, variables, workers[0].log);
     for (size_t i = 0; i < count; i++) {
         static const struct step next = NEXT;
@@ -1093,7 +1126,7 @@ static bool begin_workers(struct run workers[], size_t count, const char *const 
     return true;
 }
 
-static bool finish_workers(struct run workers[], size_t count, const char *name, bool fine) {
+static bool finish_workers(struct run workers[], size_t count, bool fine) {
     for (size_t i = 1; i < count; i++) {
         if (workers[i].problem[0])
             fine = problem(&workers[0], "worker %zu: %s", i, workers[i].problem);
@@ -1101,7 +1134,7 @@ static bool finish_workers(struct run workers[], size_t count, const char *name,
         request_free(&workers[i].request);
         bytes_free(&workers[i].input);
     }
-    return finish(&workers[0], name, fine);
+    return finish(&workers[0], fine);
 }
 
 static bool exchange(struct run *r, const char *event, const char *method_and_target,
@@ -1130,7 +1163,7 @@ static bool works_at_once(void) {
     for (size_t i = 0; fine && i < WORKERS; i++)
         fine = do_step(&workers[i], &accepted) && asked(&workers[i], &next) &&
                exchange(&workers[i], "trace", targets[i], "(unset)");
-    return finish_workers(workers, WORKERS, "workers at once", fine && logged(&workers[0], NULL));
+    return finish_workers(workers, WORKERS, fine && logged(&workers[0], NULL));
 }
 
 /* A worker that crashes loses its own invocation; another one takes its place. */
@@ -1145,8 +1178,7 @@ static bool replaces_a_dead_worker(void) {
     fine = fine && exchange(&workers[1], "hi", target, "hi");
     snprintf(target, sizeof target, POST_ROUTE "r%d/response", workers[0].connection);
     fine = fine && exchange(&workers[0], "hi", target, "hi");
-    return finish_workers(workers, 2, "a dead worker",
-                          fine && logged(&workers[0], "worker: it ended"));
+    return finish_workers(workers, 2, fine && logged(&workers[0], "worker: it ended"));
 }
 
 /* Ten deaths without an event in between end the environment. */
@@ -1169,7 +1201,37 @@ static bool gives_up_on_workers(void) {
     fine = fine &&
            (strstr(text.data, "it ended ten times") || problem(&workers[0], "no reason given"));
     bytes_free(&text);
-    return finish_workers(workers, 2, "workers that keep dying", fine);
+    return finish_workers(workers, 2, fine);
+}
+
+/* A worker whose initialization fails ends all at once: there is nothing to wait for. */
+static bool ends_when_a_worker_gives_up(void) {
+    static const char *const variables[VARIABLES_MAX] = {"AWS_LAMBDA_MAX_CONCURRENCY=2",
+                                                         "PROBE_FAIL=1"};
+    static const struct step steps[] = {{ASKED, "POST /2018-06-01/runtime/init/error", 0, NULL, 0},
+                                        ACCEPTED};
+    struct run r = begin("a worker that cannot be initialized");
+    int status = 0;
+    r.pid = start(probe, r.port, variables, r.log);
+    bool fine = do_step(&r, &steps[0]) && do_step(&r, &steps[1]);
+    if (fine && (!ended(r.pid, 2000, &status) || !WIFEXITED(status) || WEXITSTATUS(status) != 1))
+        fine = problem(&r, "expected status 1 within two seconds, got wait status %d", status);
+    else if (fine)
+        r.pid = -1;
+    matches(&r, "*worker: it gave up*");
+    return finish(&r, fine);
+}
+
+/* A child that this process had before it became bootstrap is no worker. */
+static bool is_not_misled_by_another_child(void) {
+    static const char *const variables[VARIABLES_MAX] = {"AWS_LAMBDA_MAX_CONCURRENCY=2"};
+    struct run workers[2];
+    setenv("LEAVE_A_CHILD", "1", 1);
+    bool fine = begin_workers(workers, 2, variables);
+    unsetenv("LEAVE_A_CHILD");
+    if (fine && readable(workers[0].listener, 600))
+        fine = problem(&workers[0], "a third worker");
+    return finish_workers(workers, 2, fine && logged(&workers[0], NULL));
 }
 
 /* The parent is killed: no worker may be left. */
@@ -1180,7 +1242,7 @@ static bool leaves_no_orphan(void) {
     kill(workers[0].pid, SIGKILL);
     for (size_t i = 0; fine && i < 64; i++)
         fine = closes(&workers[i]);
-    return finish_workers(workers, 64, "64 workers end with their parent", fine);
+    return finish_workers(workers, 64, fine);
 }
 
 /* One connection, and no second one. */
@@ -1188,7 +1250,7 @@ static bool is_one_worker(const char *variable) {
     const char *const variables[VARIABLES_MAX] = {variable};
     struct run r;
     bool fine = begin_workers(&r, 1, variables) && !readable(r.listener, 50);
-    return finish_workers(&r, 1, variable, fine || problem(&r, "more than one worker"));
+    return finish_workers(&r, 1, fine || problem(&r, "more than one worker"));
 }
 
 /* The system calls as strace saw them: from execve to the first request at most 8, none of which
@@ -1198,7 +1260,7 @@ static bool counts(struct run *r, const char *trace, unsigned echoes) {
     unsigned before = 0, after = 0, to_last = 0;
     FILE *lines = fopen(trace, "re");
     while (lines && fgets(line, sizeof line, lines)) {
-        bool sends = strncmp(line, "sendmsg(", 8) == 0;
+        bool sends = strncmp(line, "writev(", 7) == 0;
         if (strncmp(line, "open", 4) == 0)
             problem(r, "opens a file: %s", line);
         if (to_last || after)
@@ -1220,7 +1282,7 @@ static bool counts(struct run *r, const char *trace, unsigned echoes) {
 static bool makes_few_system_calls(void) {
     enum { ECHOES_COUNTED = 10 };
     char trace[] = "/tmp/strace-XXXXXX", run_with[64];
-    struct run r = begin();
+    struct run r = begin("system calls");
     close(mkstemp(trace));
     snprintf(run_with, sizeof run_with, "strace -o %s", trace);
     setenv("RUN_WITH", run_with, 1);
@@ -1232,7 +1294,7 @@ static bool makes_few_system_calls(void) {
     usleep(50000);
     fine = fine && counts(&r, trace, ECHOES_COUNTED);
     unlink(trace);
-    return finish(&r, "system calls", fine);
+    return finish(&r, fine);
 }
 
 int main(int count_of_arguments, char **arguments) {
@@ -1253,9 +1315,12 @@ int main(int count_of_arguments, char **arguments) {
     if (!only) {
         count(connects_to_a_late_server());
         count(runs_with_closed_streams());
+        count(survives_a_broken_log());
         count(works_at_once());
         count(replaces_a_dead_worker());
         count(gives_up_on_workers());
+        count(ends_when_a_worker_gives_up());
+        count(is_not_misled_by_another_child());
         count(leaves_no_orphan());
         count(is_one_worker("AWS_LAMBDA_MAX_CONCURRENCY=0"));
         count(is_one_worker("AWS_LAMBDA_MAX_CONCURRENCY=-2"));

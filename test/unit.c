@@ -254,6 +254,28 @@ static void test_log_lines(void) {
     }
 }
 
+/* However little room there is, the document is whole; in trailers it stays within TRAILERS_MAX. */
+static void test_error_documents(void) {
+    static char message[ERROR_MESSAGE_MAX + 100];
+    memset(message, '"', sizeof message);
+    for (size_t type = 1; type <= ERROR_TYPE_MAX + 1; type += 51) {
+        struct outcome error =
+            failure((struct text){message, type}, (struct text){message, sizeof message});
+        for (size_t most = 2000; most < 2100; most++) {
+            struct text json = error_json(&error, most), tail = {json.data + json.length - 17, 17};
+            check(json.length <= most && json.length > most - 8 &&
+                      equal(tail, S(",\"stackTrace\":[]}")),
+                  "error", json);
+        }
+        struct text trailers = error_trailers(&error);
+        check(trailers.length <= TRAILERS_MAX - 2 && trailers.length > TRAILERS_MAX - 20 &&
+                  equal((struct text){trailers.data + trailers.length - 2, 2}, S("\r\n")),
+              "trailers", trailers);
+        check(error_json(&error, ERROR_JSON_MAX).length > 2 * ERROR_MESSAGE_MAX, "whole message",
+              absent);
+    }
+}
+
 static void test_settings(void) {
     char *variables[] = {"AWS_LAMBDA_FUNCTION_NAME=f",
                          "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
@@ -435,8 +457,8 @@ static void test_framing(void) {
         FRAMED("close", OK "Connection: close\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
         FRAMED("close in a list", OK "Connection: keep-alive,\tCLOSE , x\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
         FRAMED("keep-alive", OK "Connection: closed\r\nContent-Length: 1\r\n\r\nx", "x", 200, true),
-        FRAMED("1.0", "HTTP/1.0 202 A\r\nContent-Length: 1\r\n\r\nx", "x", 202, false),
-        FRAMED("1.0 keep-alive", "HTTP/1.0 202\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", "x", 202, true),
+        FRAMED("1.0", "HTTP/1.0 200 A\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
+        FRAMED("1.0 keep-alive", "HTTP/1.0 200\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", "x", 200, true),
         NOT("\r\n\r\n"),
         NOT("HTTP/1.2 200 OK\r\n\r\n"),
         NOT("HTTP/1.1  200 OK\r\n\r\n"),
@@ -504,6 +526,7 @@ int main(void) {
     test_timestamps();
     test_base64();
     test_log_lines();
+    test_error_documents();
     test_settings();
     test_remaining_time();
     test_addresses();
