@@ -971,24 +971,11 @@ static enum reading converse(struct connection *c, struct text head, struct text
     return got;
 }
 
-/* ==== 6 Runtime API ==========================================================================
- *
- * One function for each call of the page, in the order of an invocation. What may be sent again
- * follows from Lambda's state machine:
- *
- *   next       at any time while no reply to it has come whole: Lambda then serves the same event
- *              once more. Never while another one waits: the event would go to the one given up.
- *   response,  once more if the connection ended before any reply. If the first one did arrive
- *   error      after all, Lambda answers 403, and all is well. Not if it broke off within the body:
- *              Lambda then takes neither this invocation's response nor a `next`.
- *
- * An invocation is complete only when `next` is called again. */
-
 /* ---- Logs and messages: one line, one write, so that lines of several processes do not mix, and
  * nothing stays in a buffer when Lambda freezes the environment. ---- */
 
-/* The system call itself, since the C library's way to it, through the
- * vDSO, would be 1 KB larger, and faster only for those who ask all the time. */
+/* The system call itself, since the C library's way to it, through the vDSO, would be 1 KB larger, and
+ * faster only for those who ask all the time. */
 uint64_t now_ms(void) {
     struct timespec now = {0};
     syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
@@ -1150,6 +1137,19 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
     exit(1);
 }
 
+/* ==== 6 Runtime API ==========================================================================
+ *
+ * One function for each call of the page, in the order of an invocation. What may be sent again
+ * follows from Lambda's state machine:
+ *
+ *   next       at any time while no reply to it has come whole: Lambda then serves the same event
+ *              once more. Never while another one waits: the event would go to the one given up.
+ *   response,  once more if the connection ended before any reply. If the first one did arrive
+ *   error      after all, Lambda answers 403, and all is well. Not if it broke off within the body:
+ *              Lambda then takes neither this invocation's response nor a `next`.
+ *
+ * An invocation is complete only when `next` is called again. */
+
 static const char NEXT[] = "/2018-06-01/runtime/invocation/next";
 static const char INVOCATION[] = "/2018-06-01/runtime/invocation/"; /* id, /response or /error */
 static const char INIT_ERROR[] = "/2018-06-01/runtime/init/error";
@@ -1238,7 +1238,7 @@ static void report_status(enum log_level level, struct text operation, const str
     append(&what, operation);
     append(&what, S(": status "));
     append_number(&what, (uint64_t)reply->status);
-    message(level, text_in(&what), reply->body, advice);
+    message(level, text_in(&what), reply->body.length ? reply->body : absent, advice);
 }
 
 static _Noreturn void refused(struct text operation, struct text wrong) {
@@ -1256,8 +1256,7 @@ static void require_usable(struct text operation, enum reading got, const struct
         fatal(operation, absent, S("the connection was lost each time; exiting"));
     if (got == CUT_OFF)
         fatal(operation, absent,
-              S("the connection broke within the body, which Lambda takes but "
-                "once; exiting"));
+              S("the connection broke within the body, which Lambda takes but once; exiting"));
     if (got == REFUSED)
         refused(operation, text_of(reply->wrong));
     if (reply->status >= 500) {
