@@ -27,14 +27,14 @@ endif
 CFLAGS ?= -Os
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
 BUILD = -std=c11 $(WARNINGS) $(CFLAGS) -static -s -ffunction-sections -fdata-sections \
-	-fno-asynchronous-unwind-tables -fno-ident -fno-pie -no-pie -Wl,--gc-sections -Wl,--build-id=none \
+	-fno-asynchronous-unwind-tables -fno-pie -no-pie -Wl,--gc-sections \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64
 # Says what is missing, or that the executable will be larger than it could be.
 DEBIAN = $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(MACHINE)))
 CHECK_CC = if ! $(CC) -dumpmachine >/dev/null 2>&1; then echo 'make: no compiler $(CC); install one:' \
 	'$(if $(CROSS),dpkg --add-architecture $(DEBIAN) && apt-get update && apt-get install gcc-$(subst _,-,$(MACHINE))-linux-gnu musl-dev:$(DEBIAN) (Debian),apt-get install musl-tools gcc (Debian, Ubuntu), apk add gcc musl-dev (Alpine), dnf install gcc glibc-static (Amazon Linux))' >&2; exit 1; \
-	elif ! { $(CC) -dumpspecs 2>/dev/null; $(CC) -dumpmachine; } | grep -q musl; then \
-	echo 'make: no musl, so $(CC) makes a larger executable; on Debian and Ubuntu: apt-get install musl-tools' >&2; fi
+	elif echo '\#include <features.h>' | $(CC) -E -dM -x c - 2>/dev/null | grep -q __GLIBC__; then \
+	echo 'make: $(CC) has no musl and makes a larger executable; on Debian and Ubuntu: apt-get install musl-tools' >&2; fi
 
 TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
 
@@ -108,11 +108,15 @@ build-BootstrapFunction: bootstrap # what SAM calls with BuildMethod: makefile
 
 EXAMPLES = $(patsubst test/handlers/%.c,build/handlers/%,$(wildcard test/handlers/*.c))
 
-test: build/echo build/probe build/function build/unit build/end_to_end build/local_lambda \
-		build/lambda_test $(EXAMPLES)
-	sh test/run.sh build/unit 'build/end_to_end build/echo build/probe' \
+# Short of what needs a minute or a package: that is in .ci/run.
+test:
+	@$(MAKE) -j2 test-programs
+	sh test/run.sh build/unit 'build/exhaustive -1' build/faults 'build/fuzz_seeds seeds test/seeds.txt' \
+		'build/end_to_end build/echo build/probe' 'build/sandbox build/echo' \
 		'build/lambda_test build/local_lambda build/function' \
 		'sh test/examples.sh build/handlers build/local_lambda'
+test-programs: build/echo build/probe build/function build/unit build/exhaustive build/faults \
+		build/fuzz_seeds build/end_to_end build/sandbox build/local_lambda build/lambda_test $(EXAMPLES)
 
 build/echo: bootstrap.c build/command
 	@$(CHECK_CC)
@@ -125,13 +129,27 @@ build/handlers/%: test/handlers/%.c bootstrap.c build/command
 build/unit: test/unit.c bootstrap.c
 	@mkdir -p build
 	$(HOST_CC) $(TOOLS) -g $(SANITIZED) test/unit.c -o $@
+build/exhaustive: test/exhaustive.c test/reference.h bootstrap.c
+	@mkdir -p build
+	$(HOST_CC) $(TOOLS) test/exhaustive.c -o $@
+build/faults: test/faults.c test/doubles.h test/wire.c test/wire.h bootstrap.c
+	@mkdir -p build
+	$(HOST_CC) $(TOOLS) test/faults.c test/wire.c -o $@
+FUZZED = test/fuzz.c test/doubles.h test/reference.h test/wire.c test/wire.h bootstrap.c
+build/fuzz_seeds: $(FUZZED)
+	@mkdir -p build
+	$(HOST_CC) $(TOOLS) -Wno-format-truncation -g -DREPLAY $(SANITIZED) test/fuzz.c test/wire.c -o $@
+build/fuzz: $(FUZZED)
+	@mkdir -p build
+	clang -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		test/fuzz.c test/wire.c -o $@
 build/floor: test/floor.c
 	@mkdir -p build
 	$(CC) $(FLOOR) test/floor.c -o $@
 build/bench: test/bench.c test/wire.c test/wire.h
 	@mkdir -p build
 	$(HOST_CC) $(TOOLS) test/bench.c test/wire.c -lm -o $@
-build/end_to_end build/local_lambda build/lambda_test build/control_plane: build/%: test/%.c test/wire.c test/wire.h
+build/end_to_end build/local_lambda build/lambda_test build/control_plane build/sandbox build/soak: build/%: test/%.c test/wire.c test/wire.h
 	@mkdir -p build
 	$(HOST_CC) $(TOOLS) test/$*.c test/wire.c -o $@
 
@@ -139,6 +157,16 @@ build/end_to_end build/local_lambda build/lambda_test build/control_plane: build
 test-deploy: bootstrap build/control_plane build/local_lambda
 	$(MAKE) -s ARCH=arm64 build/arm64/echo
 	sh test/deploy_test.sh bootstrap build/control_plane build/local_lambda build/arm64/echo
+SECONDS ?= 60
+fuzz: build/fuzz build/fuzz_seeds # SECONDS for each target
+	@for target in conversation reply address text json request; do \
+		mkdir -p build/corpus/$$target && \
+		build/fuzz_seeds corpus test/seeds.txt $$target build/corpus/$$target && \
+		FUZZ_TARGET=$$target build/fuzz -max_total_time=$(SECONDS) -max_len=4096 \
+			-print_final_stats=1 -artifact_prefix=build/finding-$$target- build/corpus/$$target \
+			>build/fuzz-$$target.txt 2>&1 || { tail -n 40 build/fuzz-$$target.txt; exit 1; }; \
+		echo "$$target: $$(grep DONE build/fuzz-$$target.txt)"; \
+	done; echo '6 passed, 0 failed'
 test-image: build/local_lambda
 	sh test/image_test.sh build/local_lambda
 test-clients: build/local_lambda build/function
@@ -157,4 +185,4 @@ clean:
 	rm -rf build bootstrap function.zip
 
 .PHONY: all help run trace serve bench size zip deploy invoke undeploy build-BootstrapFunction \
-	test-deploy test-image test-clients test-arm64 test clean always
+	test-programs test-deploy test-image test-clients test-arm64 fuzz test clean always

@@ -140,6 +140,11 @@ enum {
     PAUSE_MAX_MS = 512,
 };
 
+_Static_assert(ADDRESS_MAX + REQUEST_ID_MAX + INVOCATION_ID_MAX + ERROR_TYPE_MAX +
+                       CONTENT_TYPE_MAX + 1024 <=
+                   REQUEST_HEAD_MAX,
+               "a request head has room for its parts, and for 1 KiB of route and names");
+
 /* ==== 2 Text =================================================================================
  *
  * A text is a pointer and a length, and owns nothing: what it points to is said where it comes
@@ -1215,8 +1220,6 @@ static enum reading exchange(struct runtime *runtime, struct text body, int atte
     struct connection *c = &runtime->connection;
     char *begin = c->kept;
     append(&runtime->head, S("\r\n"));
-    if (runtime->head.overflow)
-        fatal(S("request head"), text_in(&runtime->head), S("expected to fit REQUEST_HEAD_MAX"));
     for (int attempt = 1;; attempt++) {
         if (attempt > 2)
             pause_ms(1 << 2 * (attempt - 2));
@@ -1774,7 +1777,7 @@ static void supervise_workers(struct runtime *runtime, size_t count) {
     bool *served = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (served == MAP_FAILED)
         fatal(S("mmap"), absent, S("no memory to share with the workers; exiting"));
-    signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide their ends */
+    (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide their ends */
     runtime->concurrent = true;
     for (size_t started = 0;; started++) {
         size_t i = started < count ? started : ended_worker(workers, count, served);
@@ -1791,7 +1794,8 @@ int main(void) {
     while (environ[variables])
         variables++;
     char *slots[variables + 2];
-    signal(SIGPIPE, SIG_IGN); /* a closed peer or log is an error to handle, not our end */
+    /* A closed peer or log is an error, not our end. What the handler starts inherits this. */
+    (void)signal(SIGPIPE, SIG_IGN);
     use_memory(&runtime.connection, memory, sizeof memory);
     retrieve_settings(&runtime);
     reserve_trace_variable(slots);

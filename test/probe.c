@@ -140,6 +140,21 @@ static struct outcome probe(const struct invocation *invocation) {
         return failure(S("Function.Early"), S("before"));
     if (equal(command, S("http")) && stream_begin_http(invocation, S("{}")))
         return stream_write(invocation, S("")) ? success(rest) : failure(S("Function.Http"), S(""));
+    if (equal(command, S("prelude"))) {
+        memset(answer, ' ', PRELUDE_MAX);
+        return stream_begin_http(invocation, (struct text){answer, PRELUDE_MAX})
+                   ? success(S(""))
+                   : failure(S("Function.Http"), S(""));
+    }
+    if (equal(command, S("grab"))) {
+        uint64_t length = 0;
+        parse_number(rest, 10, &length);
+        struct buffer grabbed = allocate_buffer(invocation, (size_t)length);
+        if (grabbed.capacity != length || grabbed.overflow || grabbed.length)
+            return failure(S("Function.Memory"), S("refused"));
+        memset(grabbed.data, 1, grabbed.capacity);
+        return success(rest);
+    }
     if (equal(command, S("allocate")))
         return memory_for_one_invocation(invocation);
     if (equal(command, S("remaining")))

@@ -1,0 +1,77 @@
+#!/bin/sh
+# coverage.sh - which lines and branches of bootstrap.c the tests execute, by gcc and gcov, and which
+# they do not. Fails if a line is not executed.
+#
+# SPDX-License-Identifier: MIT-0
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+
+fail() {
+    echo "coverage.sh: $1" >&2
+    exit 1
+}
+
+command -v gcov >gcov.txt || fail "no gcov; apt install gcc (Debian, Ubuntu), apk add gcc (Alpine)"
+
+# end_to_end ends each runtime by SIGKILL, which would lose the record. With RUN_WITH it leaves out
+# what measures memory and counts system calls, which are not the same here.
+sed 's/pid, SIGKILL)/pid, SIGTERM)/' "$here/end_to_end.c" >end_to_end.c
+build() { # NAME FILE FLAG...: with its record in a folder of its own
+    name=$1 file=$2
+    shift 2
+    mkdir -p "$name"
+    (cd "$name" && gcc -std=c11 -O0 -g -w --coverage -D_exit=exit -I"$here" "$@" "$file" -o "$name") ||
+        fail "cannot build $name"
+}
+gcc -std=c11 -O2 -w -I"$here" end_to_end.c "$here/wire.c" -o end_to_end || fail "cannot build end_to_end"
+gcc -std=c11 -O2 -w -c "$here/wire.c" -o wire.o || fail "cannot build wire.c"
+build echo "$here/coverage.c" -DPROGRAM='"../bootstrap.c"'
+build probe "$here/coverage.c" -DPROGRAM='"probe.c"'
+build unit "$here/unit.c"
+build faults "$here/faults.c" ../wire.o
+build replay "$here/fuzz.c" ../wire.o -DREPLAY
+build exhaustive "$here/exhaustive.c"
+
+for run in "unit/unit" "exhaustive/exhaustive -1" "replay/replay seeds $here/seeds.txt" \
+    "faults/faults" "env RUN_WITH=env ./end_to_end echo/echo probe/probe"; do
+    echo "-- $run"
+    # shellcheck disable=SC2086 # words
+    $run >out.txt 2>&1 || { cat out.txt; fail "$run failed"; }
+    tail -n 1 out.txt
+done
+
+for name in echo probe unit faults replay exhaustive; do
+    (cd "$name" && gcov -b -c ./*.gcda >gcov.txt 2>&1) || fail "gcov failed for $name"
+done
+
+# Adds up the records: a line, or the n-th branch of a line, is executed if it is in any of them.
+awk -F: '
+    /^ *[-#=0-9*]+: *[0-9]+:/ {
+        line = $2 + 0; n = 0; count = $1; gsub(/[ *]/, "", count)
+        text[line] = $0; sub(/^[^:]*:[^:]*:/, "", text[line])
+        if (count != "-") known[line] = 1
+        if (count ~ /^[0-9]/) done[line] = 1
+    }
+    /^branch/ {
+        key = line SUBSEP n++
+        branch[key] = 1
+        if (branches[line] < n) branches[line] = n
+        if ($0 ~ /taken [1-9]/) taken[key] = 1
+    }
+    END {
+        for (l in known) { lines++; executed += l in done; if (l + 0 > last) last = l + 0 }
+        for (k in branch) { all++; ways += k in taken }
+        for (l = 1; l <= last; l++) {
+            if ((l in known) && !(l in done)) printf "line   %5d  never executed: %s\n", l, text[l]
+            missing = ""
+            for (i = 0; i < branches[l]; i++) if (!((l, i) in taken)) missing = missing " " i
+            if (missing != "" && l in done)
+                printf "branch %5d  never taken, of %d:%s: %s\n", l, branches[l], missing, text[l]
+        }
+        printf "%d of %d lines, %d of %d branches\n", executed, lines, ways, all
+        printf "%d passed, %d failed\n", executed == lines, executed != lines
+        exit executed != lines
+    }' ./*/bootstrap.c.gcov

@@ -1,0 +1,79 @@
+/* doubles.h - bootstrap.c with the edge of the system replaced: its system calls go to functions
+ * named double_..., which the file that includes this one defines, and main is runtime_main.
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int double_socket(void);
+static int double_connect(int descriptor);
+static int double_setsockopt(int descriptor, const void *value);
+static ssize_t double_writev(int descriptor, const struct iovec *pieces, int count);
+static void double_signal(int number, void (*action)(int));
+static ssize_t double_recv(int descriptor, void *to, size_t room, int flags);
+static int double_shutdown(int descriptor);
+static int double_close(int descriptor);
+static int double_poll(int ms);
+static int double_madvise(void *from, size_t length);
+static void *double_mmap(size_t length);
+static pid_t double_fork(void);
+static pid_t double_getppid(void);
+static pid_t double_waitpid(void);
+static int double_prctl(void);
+static ssize_t double_write(int descriptor, const void *data, size_t length);
+static _Noreturn void double_exit(int status);
+
+#define socket(domain, type, protocol) double_socket()
+#define connect(descriptor, address, length) double_connect(descriptor)
+#define setsockopt(descriptor, level, option, value, length) double_setsockopt(descriptor, value)
+#define writev(descriptor, pieces, count) double_writev(descriptor, pieces, count)
+#define signal(number, action) double_signal(number, action)
+#define recv(descriptor, to, room, flags) double_recv(descriptor, to, room, flags)
+#define shutdown(descriptor, how) double_shutdown(descriptor)
+#define close(descriptor) double_close(descriptor)
+#define poll(set, n, ms) double_poll(ms)
+#define madvise(from, length, advice) double_madvise(from, length)
+#define mmap(at, length, protection, flags, descriptor, offset) double_mmap(length)
+#define _Fork double_fork
+#define getppid() double_getppid()
+#define waitpid(pid, status, options) double_waitpid()
+#define prctl(option, value) double_prctl()
+#define write(descriptor, data, length) double_write(descriptor, data, length)
+#define exit(status) double_exit(status)
+#define main runtime_main
+#include "../bootstrap.c"
+#undef socket
+#undef connect
+#undef setsockopt
+#undef writev
+#undef signal
+#undef recv
+#undef shutdown
+#undef close
+#undef poll
+#undef madvise
+#undef mmap
+#undef _Fork
+#undef getppid
+#undef waitpid
+#undef prctl
+#undef write
+#undef exit
+#undef main

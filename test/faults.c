@@ -1,0 +1,750 @@
+/* faults.c - every system call of bootstrap.c fails in every way that its manual page names, one
+ * place at a time, through a whole run of nine invocations.
+ *
+ * Beneath the runtime lies a model: sockets that are arrays of bytes, and a Lambda that keeps the
+ * state machine of the Runtime API: the same event again while it has no answer, 403 for a second
+ * answer, nothing but 403 after an answer that broke off within its body. Each case is a process of
+ * its own. However a single fault falls, either every event is answered with exactly the bytes that
+ * the handler gave for it, once, and the runtime waits for the next with nothing unexpected on
+ * stderr; or it ends with status 1 and one line, which is right only where nothing could heal: a
+ * fault that stays, or an answer that broke off half way.
+ *
+ *   faults               all cases, and the table of what became of them
+ *   faults CALL N ERROR  one case, such as: faults recv 3 ECONNRESET
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#define HANDLER check_and_echo
+#include "doubles.h"
+
+#define reading request_reading /* both files have an enum of this name */
+#include "wire.h"
+#undef reading
+#include <sys/wait.h>
+
+/* ---- The faults ---- */
+
+enum call {
+    SOCKET,
+    CONNECT,
+    SETSOCKOPT,
+    WRITEV,
+    RECV,
+    SHUTDOWN,
+    CLOSE,
+    POLL,
+    MADVISE,
+    WRITE,
+    MMAP,
+    FORK,
+    GETPPID,
+    WAITPID,
+    PRCTL,
+    CALLS
+};
+
+static const char *const names[CALLS] = {"socket",   "connect", "setsockopt", "writev",  "recv",
+                                         "shutdown", "close",   "poll",       "madvise", "write",
+                                         "mmap",     "fork",    "getppid",    "waitpid", "prctl"};
+
+/* What an error says of the connection: nothing, or that it is no more. The rest are no errors. */
+enum effect { STAYS, BREAKS, SHORT, HALF, HALF_THEN_BREAKS, ENDS };
+
+static const struct fault {
+    enum call call;
+    const char *name;
+    int error;
+    enum effect effect;
+} faults[] = {
+#define FAULT(call, error, effect) \
+    { call, #error, error, effect }
+    FAULT(SOCKET, EACCES, STAYS),
+    FAULT(SOCKET, EAFNOSUPPORT, STAYS),
+    FAULT(SOCKET, EMFILE, STAYS),
+    FAULT(SOCKET, ENFILE, STAYS),
+    FAULT(SOCKET, ENOBUFS, STAYS),
+    FAULT(SOCKET, ENOMEM, STAYS),
+    FAULT(CONNECT, EACCES, STAYS),
+    FAULT(CONNECT, EADDRNOTAVAIL, STAYS),
+    FAULT(CONNECT, EAGAIN, STAYS),
+    FAULT(CONNECT, ECONNREFUSED, STAYS),
+    FAULT(CONNECT, ECONNRESET, STAYS),
+    FAULT(CONNECT, EHOSTUNREACH, STAYS),
+    FAULT(CONNECT, EINTR, STAYS),
+    FAULT(CONNECT, ENETUNREACH, STAYS),
+    FAULT(CONNECT, ENOMEM, STAYS),
+    FAULT(CONNECT, EPERM, STAYS),
+    FAULT(CONNECT, ETIMEDOUT, STAYS),
+    FAULT(SETSOCKOPT, ENOBUFS, STAYS),
+    FAULT(SETSOCKOPT, EINVAL, STAYS),
+    FAULT(WRITEV, EAGAIN, STAYS),
+    FAULT(WRITEV, ECONNRESET, BREAKS),
+    FAULT(WRITEV, EHOSTUNREACH, BREAKS),
+    FAULT(WRITEV, EINTR, STAYS),
+    FAULT(WRITEV, ENETDOWN, BREAKS),
+    FAULT(WRITEV, ENOBUFS, STAYS),
+    FAULT(WRITEV, ENOMEM, STAYS),
+    FAULT(WRITEV, EPIPE, BREAKS),
+    FAULT(WRITEV, ETIMEDOUT, BREAKS),
+    {WRITEV, "1-byte", 0, SHORT},
+    {WRITEV, "half", 0, HALF},
+    {WRITEV, "half,reset", ECONNRESET, HALF_THEN_BREAKS},
+    FAULT(RECV, EAGAIN, STAYS),
+    FAULT(RECV, ECONNRESET, BREAKS),
+    FAULT(RECV, EHOSTUNREACH, BREAKS),
+    FAULT(RECV, EINTR, STAYS),
+    FAULT(RECV, ENOBUFS, STAYS),
+    FAULT(RECV, ENOMEM, STAYS),
+    FAULT(RECV, ENOTCONN, BREAKS),
+    FAULT(RECV, ETIMEDOUT, BREAKS),
+    {RECV, "1-byte", 0, SHORT},
+    {RECV, "half", 0, HALF},
+    {RECV, "half,reset", ECONNRESET, HALF_THEN_BREAKS},
+    {RECV, "end", 0, ENDS},
+    FAULT(SHUTDOWN, ENOBUFS, STAYS),
+    FAULT(SHUTDOWN, ENOTCONN, STAYS),
+    FAULT(CLOSE, EINTR, STAYS),
+    FAULT(CLOSE, EIO, STAYS),
+    FAULT(POLL, EINTR, STAYS),
+    FAULT(POLL, ENOMEM, STAYS),
+    FAULT(MADVISE, EAGAIN, STAYS),
+    FAULT(MADVISE, EINVAL, STAYS),
+    FAULT(MADVISE, ENOMEM, STAYS),
+    FAULT(WRITE, EAGAIN, STAYS),
+    FAULT(WRITE, EBADF, STAYS),
+    FAULT(WRITE, EINTR, STAYS),
+    FAULT(WRITE, EIO, STAYS),
+    FAULT(WRITE, ENOSPC, STAYS),
+    FAULT(WRITE, EPIPE, STAYS),
+    {WRITE, "1-byte", 0, SHORT},
+    FAULT(MMAP, ENOMEM, STAYS),
+    FAULT(FORK, EAGAIN, STAYS),
+    FAULT(FORK, ENOMEM, STAYS),
+    FAULT(FORK, ENOSYS, STAYS),
+    {GETPPID, "orphaned", 0, STAYS},
+    FAULT(WAITPID, ECHILD, STAYS),
+    FAULT(WAITPID, EINTR, STAYS),
+    {WAITPID, "stranger", 0, STAYS}, /* process 1 of a container inherits the orphans of others */
+    FAULT(PRCTL, EINVAL, STAYS),
+};
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+/* ---- The run: which events Lambda has, and how it sends them ---- */
+
+enum framing { LENGTH, ONE_CHUNK, CHUNKS, UNTIL_CLOSE };
+enum { EVENTS = 9, DESCRIPTORS = 8, AT_ONCE_MAX = 256 * 1024, CALLS_MAX = 10000000 };
+
+static const struct event {
+    size_t size;
+    enum framing framing;
+    const char *reply; /* to the answer */
+    bool early;        /* it comes, and the server closes, when the answer has hardly begun */
+    unsigned drops;    /* how often the server closes instead of serving it */
+} events[EVENTS] = {
+#define REPLY(status, fields) "HTTP/1.1 " status "\r\n" fields "Content-Length: 2\r\n\r\n{}"
+    {11, LENGTH, REPLY("202 A", "")},
+    {300, CHUNKS,
+     "HTTP/1.1 202 A\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"},
+    {1300000, ONE_CHUNK, REPLY("202 A", "")}, /* larger than what is kept, and than one send */
+    {0, LENGTH, REPLY("202 A", "Connection: close\r\n"), false, 3},
+    {20000, CHUNKS, REPLY("413 Too large", "")}, /* one line on stderr */
+    {77, UNTIL_CLOSE, REPLY("202 A", "")},
+    {21, LENGTH, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"}, /* is failed */
+    {3000, ONE_CHUNK, REPLY("202 A", "")},                                        /* is streamed */
+    {700000, LENGTH, REPLY("413 Too large", ""), true}, /* one line on stderr */
+};
+enum { FAILED_EVENT = 6, STREAMED_EVENT = 7, EXPECTED_LINES = 2, REFUSALS = 3 };
+
+static char *event_bytes[EVENTS];
+
+static void make_events(void) {
+    for (unsigned n = 0; n < EVENTS; n++) {
+        event_bytes[n] = malloc(events[n].size + 1);
+        for (size_t at = 0; event_bytes[n] && at < events[n].size; at++)
+            event_bytes[n][at] = (char)((at * 2654435761u >> 11) + at / 251 + n);
+        if (!event_bytes[n])
+            abort();
+    }
+}
+
+static bool is_event(const char *data, size_t length, unsigned n) {
+    return length == events[n].size && (length == 0 || memcmp(data, event_bytes[n], length) == 0);
+}
+
+/* What the process of a case hands over to the one that counts. */
+struct report {
+    unsigned calls[CALLS];
+    char problem[200];
+    bool waits, exited; /* how it ended */
+    bool broken;        /* an answer broke off within its body: Lambda says 403 from now on */
+    bool cut;           /* one did not go out whole, for whatever reason */
+    int status;
+    char log[4000];
+};
+
+static struct report *report;
+static const struct fault *the_fault; /* NULL: none */
+static unsigned the_place;
+static bool for_ever;
+static const struct scenario {
+    const char *name;
+    int lowest_descriptor;
+    const char *variable;
+    unsigned connections; /* attempts to connect in a run without a fault */
+    bool parent;          /* fork returns in the parent, whose workers then die */
+    bool calls[CALLS];    /* whose faults are of interest; all, if none is named */
+} * scenario, scenarios[] = {
+                  {"standard streams open, with a restored snapshot",
+                   3,
+                   "AWS_LAMBDA_INITIALIZATION_TYPE=snap-start",
+                   12,
+                   false,
+                   {false}},
+                  {"standard streams closed",
+                   0,
+                   "A=",
+                   11,
+                   false,
+                   {[SOCKET] = true, [CONNECT] = true, [CLOSE] = true}},
+                  {"as one of two workers",
+                   3,
+                   "AWS_LAMBDA_MAX_CONCURRENCY=2",
+                   11,
+                   false,
+                   {[MMAP] = true, [FORK] = true, [GETPPID] = true, [PRCTL] = true}},
+                  {"as the parent of two workers, which keep dying",
+                   3,
+                   "AWS_LAMBDA_MAX_CONCURRENCY=2",
+                   0,
+                   true,
+                   {[FORK] = true, [WAITPID] = true}},
+};
+enum { SCENARIOS = sizeof scenarios / sizeof *scenarios, OPEN = 0 };
+static unsigned all_calls, paused_ms;
+
+static _Noreturn void stop(void) {
+    _exit(0);
+}
+
+static _Noreturn void wrong(const char *what, unsigned number) {
+    if (!report->problem[0])
+        snprintf(report->problem, sizeof report->problem, "%s (%u)", what, number);
+    stop();
+}
+
+/* The fault that this call is to meet, if any. */
+static const struct fault *meet(enum call call) {
+    unsigned place = report->calls[call]++;
+    if (++all_calls > CALLS_MAX)
+        wrong("goes round for ever", all_calls);
+    bool here = the_fault && the_fault->call == call &&
+                (place == the_place || (for_ever && place > the_place));
+    if (here)
+        errno = the_fault->error;
+    return here ? the_fault : NULL;
+}
+
+/* ---- The model of Lambda ---- */
+
+enum state { READY, RUNNING, ANSWERED };
+static enum state state = ANSWERED;
+static unsigned current = UINT32_MAX; /* the event that was served last */
+static unsigned drops_done, refusals_done;
+static bool waits_for_next;
+
+static struct peer {
+    bool used, connected;
+    bool ended;  /* the server has closed: the runtime sees that behind `output` */
+    bool broken; /* neither side gets anything across */
+    bool reset;  /* the runtime has not been told of that yet */
+    struct bytes input, output;
+} peers[DESCRIPTORS];
+
+static void send_event(struct peer *peer, unsigned n) {
+    static const size_t sizes[] = {1, 7, 16, 200, 4096, 5};
+    const struct event *event = &events[n];
+    struct bytes *out = &peer->output;
+    bool chunked = event->framing == ONE_CHUNK || event->framing == CHUNKS;
+    bytes_format(out, "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id-%u\r\n", n);
+    if (event->framing == LENGTH)
+        bytes_format(out, "Content-Length: %zu\r\n", event->size);
+    bytes_text(out, chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n");
+    for (size_t at = 0, i = 0; at < event->size; i++) {
+        size_t left = event->size - at;
+        size_t piece = event->framing == CHUNKS ? sizes[i % 6] : left;
+        piece = piece < left ? piece : left;
+        if (chunked)
+            bytes_format(out, "%zx\r\n", piece);
+        bytes_append(out, event_bytes[n] + at, piece);
+        at += piece;
+        if (chunked)
+            bytes_text(out, "\r\n");
+    }
+    if (chunked)
+        bytes_text(out, "0\r\n\r\n");
+    peer->ended = event->framing == UNTIL_CLOSE;
+}
+
+/* GET next: the same event again while it has no answer; else the next; after the last it waits. */
+static void serve_next(struct peer *peer) {
+    if (waits_for_next)
+        wrong("asks for the next event while it waits for it", current);
+    if (report->broken) {
+        bytes_text(&peer->output, REPLY("403 State", ""));
+        return;
+    }
+    if (state != RUNNING && current + 1 < EVENTS)
+        current++, state = RUNNING, drops_done = 0;
+    if (state == RUNNING && drops_done < events[current].drops)
+        drops_done++, peer->ended = true;
+    else if (state == RUNNING)
+        send_event(peer, current);
+    else
+        waits_for_next = true;
+}
+
+static bool is_target(const struct request *request, const char *target) {
+    return request->target_length == strlen(target) &&
+           memcmp(request->target, target, request->target_length) == 0;
+}
+
+static void check_answer(const struct request *request) {
+    static const char error[] =
+        "{\"errorMessage\":\"no\",\"errorType\":\"Function.No\",\"stackTrace\":[]}";
+    const struct bytes *body = &request->body;
+    if (current == FAILED_EVENT) {
+        if (body->length != sizeof error - 1 || memcmp(body->data, error, body->length) != 0)
+            wrong("reports another error", current);
+        return;
+    }
+    if (!is_event(body->data, body->length, current))
+        wrong("answers with other bytes", current);
+}
+
+static void serve_answer(struct peer *peer, const struct request *request) {
+    char target[80];
+    snprintf(target, sizeof target, "/2018-06-01/runtime/invocation/id-%u/%s", current,
+             current == FAILED_EVENT ? "error" : "response");
+    if (!is_target(request, target))
+        wrong("answers another invocation", current);
+    if (!events[current].early)
+        check_answer(request);
+    bool taken = state == RUNNING && !report->broken;
+    state = ANSWERED;
+    bytes_text(&peer->output, taken ? events[current].reply : REPLY("403 State", ""));
+    peer->ended = taken && (events[current].early || strstr(events[current].reply, "close"));
+}
+
+static void serve(struct peer *peer) {
+    struct request request;
+    enum request_reading got = request_parse(peer->input.data, peer->input.length, &request);
+    if (got == REQUEST_MALFORMED)
+        wrong(request.wrong, current);
+    bool early = got == REQUEST_INCOMPLETE && request.head_length && state == RUNNING &&
+                 events[current].early;
+    if (got == REQUEST_COMPLETE || early) {
+        report->cut |= early;
+        if (!early && request.length != peer->input.length)
+            wrong("sends behind a request", current);
+        if (is_target(&request, "/2018-06-01/runtime/restore/next"))
+            bytes_text(&peer->output, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        else if (is_target(&request, "/2018-06-01/runtime/invocation/next"))
+            serve_next(peer);
+        else
+            serve_answer(peer, &request);
+        peer->input.length = 0;
+    }
+    request_free(&request);
+}
+
+/* The connection is gone for the server: an answer that was under way is now cut off. */
+static void lose(struct peer *peer) {
+    struct request request;
+    if (peer->input.length) {
+        request_parse(peer->input.data, peer->input.length, &request);
+        if (request.head_length && request.method[0] == 'P')
+            report->cut = report->broken = true;
+        request_free(&request);
+    }
+    peer->input.length = 0;
+    waits_for_next = false;
+}
+
+/* ---- The system calls ---- */
+
+static struct peer *peer_at(int descriptor) {
+    int n = descriptor - scenario->lowest_descriptor;
+    if (n < 0 || n >= DESCRIPTORS || !peers[n].used)
+        wrong("uses a descriptor that is not open", (unsigned)descriptor);
+    return &peers[n];
+}
+
+static int double_socket(void) {
+    if (meet(SOCKET))
+        return -1;
+    for (int n = 0; n < DESCRIPTORS; n++)
+        if (!peers[n].used) {
+            peers[n] = (struct peer){.used = true};
+            return n + scenario->lowest_descriptor;
+        }
+    wrong("leaves descriptors open", DESCRIPTORS);
+}
+
+static int double_connect(int descriptor) {
+    struct peer *peer = peer_at(descriptor);
+    if (meet(CONNECT))
+        return -1;
+    if (descriptor <= STDERR_FILENO)
+        wrong("takes a standard stream for its connection", (unsigned)descriptor);
+    if (peer->connected)
+        wrong("connects twice", (unsigned)descriptor);
+    if (refusals_done < REFUSALS) { /* the server is a little late */
+        refusals_done++;
+        errno = ECONNREFUSED;
+        return -1;
+    }
+    peer->connected = true;
+    return 0;
+}
+
+static int double_setsockopt(int descriptor, const void *value) {
+    peer_at(descriptor);
+    return !value || meet(SETSOCKOPT) ? -1 : 0;
+}
+
+static bool ignores_sigpipe;
+
+static void double_signal(int number, void (*action)(int)) {
+    ignores_sigpipe |= number == SIGPIPE && action == SIG_IGN;
+}
+
+static ssize_t double_writev(int descriptor, const struct iovec *pieces, int count) {
+    struct peer *peer = peer_at(descriptor);
+    const struct fault *fault = meet(WRITEV);
+    size_t all = 0, sent = 0, most = AT_ONCE_MAX;
+    for (int i = 0; i < count; i++)
+        all += pieces[i].iov_len;
+    if (fault && fault->effect == BREAKS)
+        peer->broken = true;
+    if (peer->broken || peer->ended || !peer->connected) {
+        errno = fault && fault->effect == BREAKS ? fault->error : EPIPE;
+        peer->reset = false;
+        if (!ignores_sigpipe)
+            wrong("is ended by SIGPIPE", current);
+        lose(peer);
+        return -1;
+    }
+    if (fault && fault->effect == STAYS)
+        return -1;
+    if (fault)
+        most = fault->effect == SHORT ? 1 : all / 2;
+    for (int i = 0; i < count && sent < most; i++) {
+        size_t n = pieces[i].iov_len < most - sent ? pieces[i].iov_len : most - sent;
+        bytes_append(&peer->input, pieces[i].iov_base, n);
+        sent += n;
+    }
+    serve(peer);
+    peer->broken = peer->reset = fault && fault->effect == HALF_THEN_BREAKS;
+    return (ssize_t)sent;
+}
+
+static _Noreturn void wait_for_ever(const struct peer *peer) {
+    if (!waits_for_next || peer->input.length || peer->broken)
+        wrong("waits for what never comes", current);
+    report->waits = true;
+    stop();
+}
+
+static ssize_t double_recv(int descriptor, void *to, size_t room, int flags) {
+    struct peer *peer = peer_at(descriptor);
+    const struct fault *fault = meet(RECV);
+    size_t n = peer->output.length < room ? peer->output.length : room;
+    n = n < AT_ONCE_MAX ? n : AT_ONCE_MAX;
+    if (fault && fault->effect == STAYS)
+        return -1;
+    if (room == 0)
+        wrong("receives into no room", current);
+    if (fault && (fault->effect == BREAKS || fault->effect == ENDS))
+        peer->broken = peer->ended = true;
+    if (fault && (fault->effect == HALF || fault->effect == HALF_THEN_BREAKS))
+        n = (n + 1) / 2;
+    if (fault && fault->effect == SHORT)
+        n = n ? 1 : 0;
+    if (peer->broken) {
+        bool reset = peer->reset || (fault && fault->effect == BREAKS);
+        errno = fault && fault->effect == BREAKS ? fault->error : ECONNRESET;
+        peer->reset = false;
+        lose(peer);
+        return reset ? -1 : 0;
+    }
+    if (n == 0 && !peer->ended && (flags & MSG_DONTWAIT)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (n == 0 && !peer->ended)
+        wait_for_ever(peer);
+    if (n)
+        memcpy(to, peer->output.data, n);
+    if (!(flags & MSG_PEEK))
+        bytes_drop_front(&peer->output, n);
+    peer->broken = peer->reset = fault && fault->effect == HALF_THEN_BREAKS;
+    return (ssize_t)n;
+}
+
+static int double_shutdown(int descriptor) {
+    struct peer *peer = peer_at(descriptor);
+    lose(peer);
+    peer->ended = true; /* nobody answers half a request */
+    return meet(SHUTDOWN) ? -1 : 0;
+}
+
+/* As on Linux, the descriptor is free also when close fails. */
+static int double_close(int descriptor) {
+    struct peer *peer = peer_at(descriptor);
+    lose(peer);
+    bytes_free(&peer->input);
+    bytes_free(&peer->output);
+    peer->used = false;
+    return meet(CLOSE) ? -1 : 0;
+}
+
+static int double_poll(int ms) {
+    bool interrupted = meet(POLL);
+    paused_ms += interrupted ? 0 : (unsigned)ms;
+    if (paused_ms > 5000)
+        wrong("pauses for more than five seconds", paused_ms);
+    return interrupted ? -1 : 0;
+}
+
+/* Given back, the memory reads as zeros: what is used again must have been received again. */
+static int double_madvise(void *from, size_t length) {
+    if (meet(MADVISE))
+        return -1;
+    memset(from, 0, length);
+    return 0;
+}
+
+static char shared[2]; /* whether the workers have served an event */
+
+static void *double_mmap(size_t length) {
+    return meet(MMAP) || length > sizeof shared ? MAP_FAILED : shared;
+}
+
+/* In the worker, this process goes on as that. In the parent a new one takes the free place. */
+static pid_t workers_alive[2];
+
+static pid_t double_fork(void) {
+    if (meet(FORK))
+        return -1;
+    if (!scenario->parent)
+        return 0;
+    int place = workers_alive[0] ? 1 : 0;
+    if (workers_alive[place])
+        wrong("starts more workers than it was asked for", 3);
+    return workers_alive[place] = 1000 + (pid_t)report->calls[FORK];
+}
+
+static pid_t double_getppid(void) {
+    return meet(GETPPID) ? 1 : getpid();
+}
+
+/* The second dies when it has served an event; from then on always the first, which never has. */
+static pid_t double_waitpid(void) {
+    const struct fault *fault = meet(WAITPID);
+    if (fault)
+        return fault->error ? -1 : 1;
+    static bool second_has_died;
+    int place = second_has_died ? 0 : 1;
+    shared[1] |= !second_has_died;
+    second_has_died = true;
+    pid_t dead = workers_alive[place];
+    workers_alive[place] = 0;
+    return dead;
+}
+
+static int double_prctl(void) {
+    return meet(PRCTL) ? -1 : 0;
+}
+
+static ssize_t double_write(int descriptor, const void *data, size_t length) {
+    const struct fault *fault = meet(WRITE);
+    size_t n = strlen(report->log);
+    if (descriptor != STDERR_FILENO)
+        wrong("writes to a descriptor", (unsigned)descriptor);
+    if (fault && fault->effect == STAYS)
+        return -1;
+    snprintf(report->log + n, sizeof report->log - n, "%.*s", (int)length, (const char *)data);
+    return fault ? 1 : (ssize_t)length;
+}
+
+static _Noreturn void double_exit(int status) {
+    report->exited = true;
+    report->status = status;
+    stop();
+}
+
+/* Never shown a part of an event, nor another one than Lambda served. */
+static struct outcome check_and_echo(const struct invocation *invocation) {
+    if (!is_event(invocation->event.data, invocation->event.length, current))
+        wrong("hands over a torn event, or another", current);
+    struct text event = invocation->event;
+    if (current == STREAMED_EVENT) {
+        stream_begin(invocation, S("text/plain"));
+        for (; event.length > 1000; event = (struct text){event.data + 1000, event.length - 1000})
+            stream_write(invocation, (struct text){event.data, 1000});
+    }
+    return current == FAILED_EVENT ? failure(S("Function.No"), S("no")) : success(event);
+}
+
+/* ---- The cases ---- */
+
+static void run(void) {
+    *report = (struct report){0};
+    fflush(stdout);
+    pid_t pid = fork();
+    int status = 0;
+    if (pid == 0) {
+        static char setting[] = "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", other[64];
+        static char *variables[] = {setting, other, NULL};
+        snprintf(other, sizeof other, "%s", scenario->variable);
+        alarm(60);
+        environ = variables;
+        runtime_main();
+    }
+    bool waited = waitpid(pid, &status, 0) == pid;
+    if (waited && status && WIFEXITED(status) && the_fault && the_fault->call == GETPPID) {
+        report->exited = true; /* without a word, since its parent has had the last one */
+        report->status = WEXITSTATUS(status);
+    } else if (!waited || status != 0)
+        snprintf(report->problem, sizeof report->problem, "broke down: wait status %d", status);
+}
+
+static unsigned lines(const char *text) {
+    unsigned n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+enum verdict { SERVED, GAVE_UP, WRONG };
+
+/* Without memory or a process for its workers the environment cannot do what it was asked for. */
+static const bool never_heals[CALLS] = {
+    [MMAP] = true, [FORK] = true, [GETPPID] = true, [WAITPID] = true};
+
+/* Two answers are refused in every run, so two lines are to be there. A fault may bring one more,
+ * or one fewer, if the runtime sends one of these twice; a fault of write may take all. */
+static enum verdict judge(void) {
+    unsigned logged = lines(report->log), least = EXPECTED_LINES, most = EXPECTED_LINES;
+    if (the_fault)
+        least--, most++;
+    if (the_fault &&
+        (the_fault->call == GETPPID || (the_fault->call == WRITE && the_fault->effect == STAYS)))
+        least = 0;
+    if (report->problem[0])
+        return WRONG;
+    if (scenario->parent)
+        return report->exited && report->status == 1 && logged >= 1 ? GAVE_UP : WRONG;
+    if (report->waits && logged >= least && logged <= most)
+        return SERVED;
+    bool cannot_heal = for_ever || report->cut || (the_fault && never_heals[the_fault->call]);
+    if (report->exited && report->status == 1 && cannot_heal && logged <= most &&
+        (logged >= 1 || least == 0))
+        return GAVE_UP;
+    return WRONG;
+}
+
+static unsigned passed, failed;
+
+static enum verdict count_case(void) {
+    run();
+    enum verdict verdict = judge();
+    verdict == WRONG ? failed++ : passed++;
+    if (verdict == WRONG)
+        printf("FAIL %s %u %s%s: %s%s\n%s", the_fault ? names[the_fault->call] : "no fault",
+               the_place, the_fault ? the_fault->name : "", for_ever ? " for ever" : "",
+               report->problem, report->exited ? "ended where it could have gone on" : "",
+               report->log);
+    return verdict;
+}
+
+/* A run without any fault; says how often each call is made. */
+static void count_calls(unsigned calls[CALLS]) {
+    the_fault = NULL;
+    count_case();
+    bool as_few = report->calls[CONNECT] == scenario->connections;
+    as_few ? passed++ : failed++;
+    if (!as_few)
+        printf("FAIL %u attempts to connect, expected %u\n", report->calls[CONNECT],
+               scenario->connections);
+    memcpy(calls, report->calls, sizeof report->calls);
+}
+
+static bool can_stay(const struct fault *fault) {
+    return fault->error && fault->error != EINTR && fault->effect != HALF_THEN_BREAKS;
+}
+
+static void run_fault(const struct fault *fault, const unsigned calls[CALLS]) {
+    unsigned count[2][3] = {{0}}, places = calls[fault->call];
+    the_fault = fault;
+    for (int stays = 0; stays <= can_stay(fault); stays++)
+        for (the_place = 0; the_place < places; the_place++) {
+            for_ever = stays;
+            count[stays][count_case()]++;
+        }
+    for_ever = false;
+    printf("%-10s %-13s %6u %7u %8u", names[fault->call], fault->name, places, count[0][SERVED],
+           count[0][GAVE_UP]);
+    if (can_stay(fault))
+        printf(" %9u %8u", count[1][SERVED], count[1][GAVE_UP]);
+    printf("\n");
+}
+
+static void run_scenario(void) {
+    static const bool none[CALLS];
+    bool all = memcmp(scenario->calls, none, sizeof none) == 0;
+    unsigned calls[CALLS];
+    printf("%s\n", scenario->name);
+    count_calls(calls);
+    for (size_t i = 0; i < FAULTS; i++)
+        if ((all && calls[faults[i].call]) || scenario->calls[faults[i].call])
+            run_fault(&faults[i], calls);
+}
+
+static void run_all(void) {
+    printf("                           once            from there on\n"
+           "call       fault         places  served  gave up    served  gave up\n");
+    for (scenario = scenarios; scenario < scenarios + SCENARIOS; scenario++)
+        run_scenario();
+}
+
+static const struct fault *fault_named(const char *call, const char *name) {
+    for (size_t i = 0; i < FAULTS; i++)
+        if (strcmp(names[faults[i].call], call) == 0 && strcmp(faults[i].name, name) == 0)
+            return &faults[i];
+    return NULL;
+}
+
+int main(int count, char **arguments) {
+    report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    scenario = &scenarios[OPEN];
+    make_events();
+    if (report == MAP_FAILED) {
+        perror("faults: mmap");
+        return 1;
+    }
+    if (count >= 4) {
+        the_fault = fault_named(arguments[1], arguments[3]);
+        the_place = (unsigned)strtoul(arguments[2], NULL, 10);
+        for_ever = count > 4;
+        if (!the_fault) {
+            fprintf(stderr, "faults: no such fault: expected CALL N ERROR as in the table\n");
+            return 2;
+        }
+        count_case();
+        printf("%s", report->log);
+    } else {
+        run_all();
+    }
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,592 @@
+/* fuzz.c - fuzz targets for everything that reads what others send. Each aborts when bootstrap.c
+ * and reference.h do not agree; ASan and UBSan see the rest.
+ *
+ *   text           numbers, cutting, trimming
+ *   json           the escaper, read back by a strict reader
+ *   address        AWS_LAMBDA_RUNTIME_API
+ *   reply          one framed reply; the first byte is the size of the pieces that it comes in
+ *   conversation   the server's side of a whole run of the program: see "The conversation"
+ *   request        the request parser of wire.c, which the tests trust
+ *
+ * With clang -fsanitize=fuzzer the target is the one named by $FUZZ_TARGET. With -DREPLAY, and any
+ * compiler:
+ *
+ *   fuzz seeds FILE            runs each line of FILE: a target's name, a blank, an input with \xHH
+ *   fuzz corpus FILE TARGET DIRECTORY   writes that target's inputs into files, to start from
+ *   fuzz run TARGET FILE...    runs inputs that were found
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#define HANDLER echo_in_some_way
+#include "doubles.h"
+
+#include "reference.h"
+#include <setjmp.h>
+#define reading request_reading /* both files have an enum of this name */
+#include "wire.h"
+#undef reading
+
+static void require(bool agree, const char *what) {
+    if (agree)
+        return;
+    fprintf(stderr, "fuzz: %s\n", what);
+    abort();
+}
+
+/* ---- The conversation -----------------------------------------------------------------------
+ *
+ * An input is a script: bytes that the server sends, and between them, behind the byte 0xFE,
+ *
+ *   ?   what follows is sent only when another whole request has come
+ *   |   one recv ends here
+ *   .   the server closes             !   the connection is reset
+ *   <   the next writev takes as many bytes as the next byte says, times 16
+ *   x   the next writev fails        c   the next connect fails
+ *   i   the next recv is interrupted
+ *
+ * When the script is over, whoever waits would wait for ever, and the run is over too. What the
+ * server sent since the last request is remembered, and each thing that the program does next is
+ * held against what reference.h finds in it: an answer only to a whole event, with its id and
+ * exactly its bytes; the next event only after a whole reply; the end only when there is a reason
+ * for it, with a line on stderr. */
+
+enum { ESCAPE = 0xfe, ENDED = 1, WAITS = 2 };
+
+static struct {
+    struct text rest; /* of the script */
+    size_t piece;     /* no recv returns more */
+    bool open, failed_to_connect;
+    unsigned pauses;
+    jmp_buf end;
+
+    struct bytes request, reply; /* sent and received since the last whole request */
+    enum ending reply_ending;
+    bool is_answer; /* that request was an answer, not `next` */
+    unsigned attempts, lines;
+    struct bytes event_id, event; /* of the event that is being answered */
+    bool too_large, failed, streamed;
+} run;
+
+static bool at_escape(char letter) {
+    return run.rest.length >= 2 && (unsigned char)run.rest.data[0] == ESCAPE &&
+           run.rest.data[1] == letter;
+}
+
+static bool take_escape(char letter) {
+    if (!at_escape(letter))
+        return false;
+    run.rest = (struct text){run.rest.data + 2, run.rest.length - 2};
+    return true;
+}
+
+/* What a reply to `next` means: an event, or one that is too large, or no reason to answer. */
+static enum verdict judge_event(struct reference_reply *found) {
+    static const struct text but = {"/?#%", 4};
+    enum verdict verdict =
+        reference_reply((struct text){run.reply.data, run.reply.length}, run.reply_ending, found);
+    if (verdict != VALID && verdict != BEYOND_EVENT_MAX)
+        return verdict;
+    bool fine = found->status == 200 && found->id.length >= 1 && found->id.length <= 256 &&
+                matches("%g*", found->id);
+    for (size_t i = 0; fine && i < found->id.length; i++)
+        fine = memchr(but.data, found->id.data[i], but.length) == NULL;
+    return fine ? verdict : NOT_HTTP;
+}
+
+/* The program answers for the first time: there has to be an event. */
+static void event_begins(void) {
+    struct reference_reply found;
+    enum verdict verdict = judge_event(&found);
+    require(verdict == VALID || verdict == BEYOND_EVENT_MAX, "answers without a whole event");
+    run.too_large = verdict == BEYOND_EVENT_MAX;
+    run.event_id.length = run.event.length = 0;
+    bytes_append(&run.event_id, found.id.data, found.id.length);
+    bytes_append(&run.event, found.body, found.body_length);
+    free(found.body);
+}
+
+static void check_answer(const struct request *request) {
+    static struct bytes target;
+    target.length = 0;
+    bytes_text(&target, "/2018-06-01/runtime/invocation/");
+    bytes_append(&target, run.event_id.data, run.event_id.length);
+    bytes_text(&target, run.too_large || run.failed ? "/error" : "/response");
+    require(request->target_length == target.length &&
+                memcmp(request->target, target.data, target.length) == 0,
+            "answers another invocation");
+    if (!run.too_large && !run.failed)
+        require(request->body.length == run.event.length &&
+                    (run.event.length == 0 ||
+                     memcmp(request->body.data, run.event.data, run.event.length) == 0),
+                "does not echo the event");
+}
+
+/* May the request be sent again, which says that it had no whole reply? */
+static void check_repeated(void) {
+    struct reference_reply found;
+    enum verdict verdict =
+        reference_reply((struct text){run.reply.data, run.reply.length}, run.reply_ending, &found);
+    free(found.body);
+    require(verdict == MORE_NEEDED, "sends a request again that had a reply");
+    require(++run.attempts <= (run.is_answer ? POST_ATTEMPTS_MAX : NEXT_ATTEMPTS_MAX),
+            "sends a request too often");
+}
+
+/* It goes on after an answer: that had a reply, and none that ends the program. */
+static void check_goes_on(void) {
+    struct reference_reply found;
+    enum verdict verdict =
+        reference_reply((struct text){run.reply.data, run.reply.length}, run.reply_ending, &found);
+    free(found.body);
+    bool lost = verdict == MORE_NEEDED && run.streamed; /* said, and on */
+    require(lost || ((verdict == VALID || verdict == BEYOND_EVENT_MAX) && found.status < 500),
+            "goes on after a reply that should end it");
+}
+
+/* Called once for each request, when its first byte goes out. */
+static void request_begins(const char *bytes) {
+    bool is_answer = bytes[0] == 'P';
+    if (is_answer && run.is_answer) {
+        check_repeated();
+    } else if (is_answer) {
+        event_begins();
+        run.attempts = 1;
+    } else if (run.is_answer) {
+        check_goes_on();
+        run.attempts = 1;
+    } else if (run.attempts == 0) {
+        run.attempts = 1;
+    } else {
+        check_repeated();
+    }
+    if (!is_answer)
+        run.failed = run.streamed = false;
+    run.is_answer = is_answer;
+    run.reply.length = 0;
+    run.reply_ending = STILL_OPEN;
+}
+
+static bool request_is_whole(void) {
+    struct request request;
+    enum request_reading got = request_parse(run.request.data, run.request.length, &request);
+    require(got != REQUEST_MALFORMED, "sends a malformed request");
+    require(got != REQUEST_COMPLETE || request.length == run.request.length,
+            "sends bytes behind a request");
+    if (got == REQUEST_COMPLETE && run.is_answer)
+        check_answer(&request);
+    request_free(&request);
+    return got == REQUEST_COMPLETE;
+}
+
+static void check_end(void) {
+    struct reference_reply found;
+    require(run.lines >= 1, "ends without a word");
+    if (run.failed_to_connect)
+        return;
+    enum verdict verdict = judge_event(&found);
+    free(found.body);
+    if (run.is_answer)
+        require(verdict == MORE_NEEDED || verdict == NOT_HTTP || found.status >= 500,
+                "ends after a fine reply");
+    else
+        require(verdict == NOT_HTTP || (verdict == MORE_NEEDED && run.attempts > 1) ||
+                    field_of((struct text){run.reply.data, run.reply.length},
+                             "Lambda-Runtime-Invocation-Id")
+                            .length > INVOCATION_ID_MAX,
+                "ends after a fine event");
+}
+
+/* ---- The system calls of the conversation ---- */
+
+static int double_socket(void) {
+    return 3;
+}
+
+static int double_connect(int descriptor) {
+    require(descriptor == 3 && !run.open, "connects a socket that is connected");
+    run.failed_to_connect = take_escape('c');
+    errno = ECONNREFUSED;
+    run.open = !run.failed_to_connect;
+    run.request.length = 0;
+    return run.open ? 0 : -1;
+}
+
+static ssize_t double_writev(int descriptor, const struct iovec *pieces, int count) {
+    require(descriptor == 3, "sends on a closed connection");
+    size_t most = SIZE_MAX, sent = 0;
+    if (run.request.length == 0)
+        request_begins(pieces[0].iov_base);
+    if (!run.open || take_escape('x')) {
+        errno = EPIPE;
+        return -1;
+    }
+    if (take_escape('<') && run.rest.length) {
+        most = (unsigned char)run.rest.data[0] * 16u + 1;
+        run.rest = (struct text){run.rest.data + 1, run.rest.length - 1};
+    }
+    for (int i = 0; i < count && sent < most; i++) {
+        size_t n = pieces[i].iov_len;
+        n = n < most - sent ? n : most - sent;
+        bytes_append(&run.request, pieces[i].iov_base, n);
+        sent += n;
+    }
+    return (ssize_t)sent;
+}
+
+/* The bytes that the server sends before the next escape. */
+static size_t bytes_ready(void) {
+    size_t n = 0;
+    while (n < run.rest.length && (unsigned char)run.rest.data[n] != ESCAPE)
+        n++;
+    if (n == 0 && run.rest.length && !strchr("?|.!<xci", run.rest.data[run.rest.length > 1]))
+        n = 1; /* an escape of nothing */
+    return n;
+}
+
+static ssize_t connection_ends(bool reset) {
+    run.open = false;
+    run.request.length = 0;
+    run.reply_ending = reset ? BROKEN : CLOSED;
+    errno = ECONNRESET;
+    return reset ? -1 : 0;
+}
+
+static ssize_t double_recv(int descriptor, void *to, size_t room, int flags) {
+    require(descriptor == 3, "receives on a closed connection");
+    if (!run.open)
+        return connection_ends(true);
+    while (take_escape('|') || take_escape('x') || take_escape('c') || take_escape('<'))
+        ;
+    if (at_escape('?') && (flags & MSG_DONTWAIT)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (take_escape('?') && !request_is_whole())
+        longjmp(run.end, WAITS);
+    if (take_escape('i')) {
+        errno = EINTR;
+        return -1;
+    }
+    if (at_escape('.') || at_escape('!')) {
+        bool reset = at_escape('!');
+        if (!(flags & MSG_PEEK))
+            take_escape(run.rest.data[1]);
+        return connection_ends(reset);
+    }
+    size_t n = bytes_ready();
+    if (n == 0 && (flags & MSG_DONTWAIT)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (n == 0)
+        longjmp(run.end, WAITS);
+    require(room > 0, "receives into no room");
+    n = n < room ? n : room;
+    n = n < run.piece ? n : run.piece;
+    memcpy(to, run.rest.data, n);
+    if (flags & MSG_PEEK)
+        return (ssize_t)n;
+    if (run.request.length && request_is_whole())
+        run.request.length = 0;
+    bytes_append(&run.reply, to, n);
+    run.rest = (struct text){run.rest.data + n, run.rest.length - n};
+    return (ssize_t)n;
+}
+
+static int double_setsockopt(int descriptor, const void *value) {
+    require(descriptor == 3 && run.open && value, "sets an option of a closed connection");
+    return 0;
+}
+
+static int double_shutdown(int descriptor) {
+    require(descriptor == 3, "shuts a closed connection down");
+    return 0;
+}
+
+static int double_close(int descriptor) {
+    require(descriptor == 3, "closes what is not open");
+    run.open = false;
+    run.request.length = 0;
+    return 0;
+}
+
+static int double_poll(int ms) {
+    require(ms <= PAUSE_MAX_MS && ++run.pauses < 10000, "pauses for ever");
+    return 0;
+}
+
+static int double_madvise(void *from, size_t length) {
+    memset(from, 0, length);
+    return 0;
+}
+
+static void double_signal(int number, void (*action)(int)) {
+    require(number == SIGPIPE && action == SIG_IGN, "changes what a signal does");
+}
+
+/* One worker: nothing of this is called. */
+static void *double_mmap(size_t length) {
+    (void)length;
+    return MAP_FAILED;
+}
+
+static pid_t double_fork(void) {
+    return -1;
+}
+
+static pid_t double_getppid(void) {
+    return -1;
+}
+
+static pid_t double_waitpid(void) {
+    return -1;
+}
+
+static int double_prctl(void) {
+    return -1;
+}
+
+static ssize_t double_write(int descriptor, const void *data, size_t length) {
+    const char *line = data;
+    require(descriptor == STDERR_FILENO, "writes to another descriptor");
+    require(length > 1 && memchr(line, '\n', length) == line + length - 1,
+            "writes something else than one line");
+    for (size_t i = 0; i < length - 1; i++)
+        require((unsigned char)line[i] >= ' ' && line[i] != 0x7f, "writes a control character");
+    run.lines++;
+    return (ssize_t)length;
+}
+
+static _Noreturn void double_exit(int status) {
+    require(status == 1, "exits with another status");
+    longjmp(run.end, ENDED);
+}
+
+/* The event, whole; in pieces, if it begins with an s; as an error, if with an e. */
+static struct outcome echo_in_some_way(const struct invocation *invocation) {
+    struct text rest = invocation->event;
+    char way = rest.length ? rest.data[0] : '\0';
+    run.failed = way == 'e';
+    run.streamed = way == 's';
+    if (run.failed)
+        return failure(rest, rest);
+    if (!run.streamed)
+        return success(rest);
+    require(stream_begin(invocation, S("text/plain")), "cannot begin a stream");
+    while (rest.length > 7 && stream_write(invocation, (struct text){rest.data, 7}))
+        rest = (struct text){rest.data + 7, rest.length - 7};
+    return success(rest);
+}
+
+/* ---- The targets ---- */
+
+static void begin_script(struct text script, size_t piece) {
+    run.rest = script;
+    run.piece = piece;
+    run.request.length = run.reply.length = 0;
+    run.reply_ending = STILL_OPEN;
+    run.open = run.is_answer = run.failed_to_connect = false;
+    run.attempts = run.lines = run.pauses = 0;
+}
+
+static void fuzz_conversation(struct text script) {
+    static char setting[] = "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", *variables[] = {setting, NULL};
+    begin_script(script, SIZE_MAX);
+    environ = variables; /* the program puts another one in its place, on its stack */
+    switch (setjmp(run.end)) {
+    case 0:
+        runtime_main();
+        break;
+    case ENDED:
+        check_end();
+        break;
+    default:
+        break;
+    }
+    environ = variables;
+}
+
+/* Through the same recv, so the script's splits and ends work here, too. */
+static void fuzz_reply(struct text script) {
+    static char memory[MEMORY_MAX];
+    struct connection connection;
+    struct reply reply;
+    if (script.length == 0)
+        return;
+    begin_script((struct text){script.data + 1, script.length - 1},
+                 (unsigned char)script.data[0] ? (unsigned char)script.data[0] : SIZE_MAX);
+    run.open = true;
+    use_memory(&connection, memory, sizeof memory);
+    connection.socket = 3;
+    if (setjmp(run.end) != 0)
+        return;
+    enum reading got = read_reply(&connection, &reply);
+    require(reply_agrees((struct text){run.reply.data, run.reply.length}, run.reply_ending, got,
+                         &reply),
+            "reads another reply than was sent");
+}
+
+static void fuzz_text(struct text text) {
+    require(number_agrees(text), "reads another number");
+    require(cut_agrees(text) && trim_agrees(text), "cuts or trims in another place");
+}
+
+static void fuzz_json(struct text text) {
+    require(json_agrees(text), "the JSON string does not say what the bytes say");
+    require(first_bytes_agrees(text.length < 64 ? text : (struct text){text.data, 64}),
+            "cuts within a character");
+}
+
+static void fuzz_address(struct text text) {
+    require(address_agrees(text), "reads another address");
+}
+
+/* However the bytes are cut: nothing comes before the request is whole, and then always the same.
+ * Only a head that is wrong may be refused early. */
+static void fuzz_request(struct text text) {
+    struct request whole, part;
+    enum request_reading got = request_parse(text.data, text.length, &whole);
+    require(got != REQUEST_COMPLETE || (whole.length <= text.length && whole.head_length >= 4 &&
+                                        whole.body.length <= whole.length - whole.head_length),
+            "a request is longer than its bytes");
+    require((got == REQUEST_MALFORMED) == (whole.wrong != NULL), "malformed without a reason");
+    for (size_t n = 0; got == REQUEST_COMPLETE && n <= whole.length; n++) {
+        enum request_reading early = request_parse(text.data, n, &part);
+        require(early == (n < whole.length ? REQUEST_INCOMPLETE : REQUEST_COMPLETE) &&
+                    (n < whole.length || (part.body.length == whole.body.length &&
+                                          part.head_length == whole.head_length)),
+                "a part of a request is not incomplete");
+        request_free(&part);
+    }
+    request_free(&whole);
+}
+
+static const struct {
+    const char *name;
+    void (*fuzz)(struct text);
+} targets[] = {{"text", fuzz_text},
+               {"json", fuzz_json},
+               {"address", fuzz_address},
+               {"reply", fuzz_reply},
+               {"conversation", fuzz_conversation},
+               {"request", fuzz_request}};
+enum { TARGETS = sizeof targets / sizeof *targets };
+
+static void (*target_named(const char *name))(struct text) {
+    for (size_t i = 0; name && i < TARGETS; i++)
+        if (strcmp(name, targets[i].name) == 0)
+            return targets[i].fuzz;
+    fprintf(stderr, "fuzz: no target: expected text, json, address, reply, conversation or request "
+                    "(in FUZZ_TARGET)\n");
+    exit(2);
+}
+
+#ifndef REPLAY
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static void (*fuzz)(struct text);
+    if (!fuzz)
+        fuzz = target_named(getenv("FUZZ_TARGET"));
+    fuzz((struct text){(const char *)data, size});
+    return 0;
+}
+
+#else
+
+/* In place: \xHH, \r, \n, \t and \\. Returns the length. */
+static size_t unescape(char *line) {
+    char *to = line;
+    for (const char *from = line; *from && *from != '\n'; from++) {
+        unsigned byte = (unsigned char)*from;
+        int used = 0;
+        if (*from == '\\' && sscanf(from, "\\x%2x%n", &byte, &used) == 1) {
+            from += used - 1;
+        } else if (*from == '\\' && from[1]) {
+            from++;
+            byte = *from == 'r'   ? '\r'
+                   : *from == 'n' ? '\n'
+                   : *from == 't' ? '\t'
+                                  : (unsigned char)*from;
+        }
+        *to++ = (char)byte;
+    }
+    return (size_t)(to - line);
+}
+
+/* The copy is as long as the input, so that a byte read too many is seen. */
+static void run_copy(void (*fuzz)(struct text), const char *data, size_t length) {
+    char *copy = malloc(length ? length : 1);
+    if (length)
+        memcpy(copy, data, length);
+    fuzz((struct text){copy, length});
+    free(copy);
+}
+
+static void write_input(const char *directory, unsigned number, const char *data, size_t length) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/seed-%u", directory, number);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(data, 1, length, file) != length || fclose(file) != 0) {
+        perror("fuzz: cannot write a seed");
+        exit(1);
+    }
+}
+
+/* All lines of the file: run, or, for one target, written into a directory. */
+static unsigned each_seed(const char *path, const char *target, const char *directory) {
+    static char line[1 << 20];
+    unsigned count = 0;
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        perror("fuzz: cannot read the seeds");
+        exit(1);
+    }
+    while (fgets(line, sizeof line, file)) {
+        char *blank = strchr(line, ' ');
+        if (line[0] == '#' || !blank)
+            continue;
+        *blank = '\0';
+        size_t length = unescape(blank + 1);
+        if (!target)
+            run_copy(target_named(line), blank + 1, length);
+        else if (strcmp(line, target) == 0)
+            write_input(directory, count, blank + 1, length);
+        count++;
+    }
+    fclose(file);
+    return count;
+}
+
+static void run_file(void (*fuzz)(struct text), const char *path) {
+    static char data[1 << 20];
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        perror("fuzz: cannot read an input");
+        exit(1);
+    }
+    run_copy(fuzz, data, fread(data, 1, sizeof data, file));
+    fclose(file);
+}
+
+int main(int count, char **arguments) {
+    unsigned passed = 0;
+    if (count == 3 && strcmp(arguments[1], "seeds") == 0) {
+        passed = each_seed(arguments[2], NULL, NULL);
+    } else if (count == 5 && strcmp(arguments[1], "corpus") == 0) {
+        target_named(arguments[3]);
+        each_seed(arguments[2], arguments[3], arguments[4]);
+        return 0;
+    } else if (count > 3 && strcmp(arguments[1], "run") == 0) {
+        for (int i = 3; i < count; i++, passed++)
+            run_file(target_named(arguments[2]), arguments[i]);
+    } else {
+        fprintf(stderr, "fuzz: expected seeds FILE, corpus FILE TARGET DIRECTORY or run TARGET "
+                        "FILE...\n");
+        return 2;
+    }
+    printf("%u passed, 0 failed\n", passed); /* a failure aborts */
+    return 0;
+}
+
+#endif
