@@ -158,15 +158,17 @@ test-deploy: bootstrap build/control_plane build/local_lambda
 	$(MAKE) -s ARCH=arm64 build/arm64/echo
 	sh test/deploy_test.sh bootstrap build/control_plane build/local_lambda build/arm64/echo
 SECONDS ?= 60
-fuzz: build/fuzz build/fuzz_seeds # SECONDS for each target
-	@for target in conversation reply address text json request; do \
-		mkdir -p build/corpus/$$target && \
-		build/fuzz_seeds corpus test/seeds.txt $$target build/corpus/$$target && \
-		FUZZ_TARGET=$$target build/fuzz -max_total_time=$(SECONDS) -max_len=4096 \
-			-print_final_stats=1 -artifact_prefix=build/finding-$$target- build/corpus/$$target \
-			>build/fuzz-$$target.txt 2>&1 || { tail -n 40 build/fuzz-$$target.txt; exit 1; }; \
-		echo "$$target: $$(grep DONE build/fuzz-$$target.txt)"; \
-	done; echo '6 passed, 0 failed'
+FUZZ = $(addprefix fuzz-,conversation reply address text json request)
+fuzz: build/fuzz build/fuzz_seeds # SECONDS for each target, two at a time
+	@$(MAKE) -s -j2 $(FUZZ)
+	@echo '$(words $(FUZZ)) passed, 0 failed'
+$(FUZZ): fuzz-%:
+	@mkdir -p build/corpus/$*
+	@build/fuzz_seeds corpus test/seeds.txt $* build/corpus/$*
+	@FUZZ_TARGET=$* build/fuzz -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 \
+		-artifact_prefix=build/finding-$*- build/corpus/$* >build/fuzz-$*.txt 2>&1 || \
+		{ tail -n 40 build/fuzz-$*.txt; exit 1; }
+	@echo "$*: $$(grep DONE build/fuzz-$*.txt)"
 test-image: build/local_lambda
 	sh test/image_test.sh build/local_lambda
 test-clients: build/local_lambda build/function
@@ -185,4 +187,4 @@ clean:
 	rm -rf build bootstrap function.zip
 
 .PHONY: all help run trace serve bench size zip deploy invoke undeploy build-BootstrapFunction \
-	test-programs test-deploy test-image test-clients test-arm64 fuzz test clean always
+	test-programs test-deploy test-image test-clients test-arm64 fuzz $(FUZZ) test clean always
