@@ -113,15 +113,15 @@ test:
 	@$(MAKE) -j2 test-programs
 	sh test/run.sh build/unit 'build/exhaustive -1' build/faults 'build/fuzz_seeds seeds test/seeds.txt' \
 		'build/end_to_end build/echo build/probe' 'build/sandbox build/echo' \
-		'build/lambda_test build/local_lambda build/function' \
+		'build/lambda_test build/local_lambda build/probe' \
 		'sh test/examples.sh build/handlers build/local_lambda'
-test-programs: build/echo build/probe build/function build/unit build/exhaustive build/faults \
+test-programs: build/echo build/probe build/unit build/exhaustive build/faults \
 		build/fuzz_seeds build/end_to_end build/sandbox build/local_lambda build/lambda_test $(EXAMPLES)
 
 build/echo: bootstrap.c build/command
 	@$(CHECK_CC)
 	$(CC) $(BUILD) bootstrap.c -o $@
-build/probe build/function: build/%: test/%.c bootstrap.c build/command
+build/probe: test/probe.c bootstrap.c build/command
 	$(CC) $(BUILD) $< -o $@
 build/handlers/%: test/handlers/%.c bootstrap.c build/command
 	@mkdir -p build/handlers
@@ -171,8 +171,8 @@ $(FUZZ): fuzz-%:
 	@echo "$*: $$(grep DONE build/fuzz-$*.txt)"
 test-image: build/local_lambda
 	sh test/image_test.sh build/local_lambda
-test-clients: build/local_lambda build/function
-	sh test/clients.sh build/local_lambda build/function
+test-clients: build/local_lambda build/probe
+	sh test/clients.sh build/local_lambda build/probe
 test-arm64: build/end_to_end
 	$(MAKE) -s ARCH=arm64 build/arm64/echo build/arm64/probe
 	RUN_WITH=qemu-aarch64-static build/end_to_end build/arm64/echo build/arm64/probe

@@ -2,7 +2,7 @@
 # clients.sh - the local Lambda as its users' clients see it: the real curl and the real AWS CLI,
 # version 2 (Debian's package awscli). What needs no package is in lambda_test.c.
 #
-#     clients.sh LOCAL_LAMBDA FUNCTION        FUNCTION is built from test/function.c
+#     clients.sh LOCAL_LAMBDA PROBE        PROBE is built from test/probe.c
 #
 # A client that is not installed is skipped, with a word. AWS=path names another AWS CLI.
 #
@@ -10,7 +10,7 @@
 set -u
 
 if [ $# -ne 2 ] || [ ! -x "$1" ] || [ ! -x "$2" ]; then
-    echo "usage: clients.sh LOCAL_LAMBDA FUNCTION (two executables)" >&2
+    echo "usage: clients.sh LOCAL_LAMBDA PROBE (two executables)" >&2
     exit 2
 fi
 
@@ -37,7 +37,7 @@ stop() {
 start() {
     stop
     : >"$work/log"
-    env PORT=0 BOOTSTRAP="$function" "$@" "$lambda" serve 2>>"$work/log" &
+    env PORT=0 BOOTSTRAP="$probe" "$@" "$lambda" serve 2>>"$work/log" &
     pid=$!
     tries=0
     until endpoint=$(sed -n 's/.* serves at \(http:..127.0.0.1:[0-9]*\).*/\1/p' "$work/log") &&
@@ -51,6 +51,11 @@ start() {
         sleep 0.05
     done
     url=$endpoint/2015-03-31/functions/function/invocations
+}
+
+# The function's process stops, so that its next invocation can only time out.
+stop_function() {
+    kill -STOP "$(tr -d ' ' <"/proc/$pid/task/$pid/children")"
 }
 
 # verdict NAME STATUS
@@ -92,11 +97,12 @@ invoke() {
 }
 
 log_is_whole() {
-    expect "$1" "$2" "START RequestId: " "a line of the function's log" "END RequestId: " \
+    expect "$1" "$2" "START RequestId: " "$line" "END RequestId: " \
         "Duration: " "Billed Duration: " "Memory Size: 128 MB" "Max Memory Used: " "$3"
 }
 
-lambda=$1 function=$2
+lambda=$1 probe=$2
+line="a line of the function's log"
 printf '{"text":"Hello"}' >"$work/hello"
 {
     printf '"'
@@ -106,7 +112,7 @@ printf '{"text":"Hello"}' >"$work/hello"
 
 curl_cases() {
     start TIMEOUT=1
-    post -d do:log -H 'X-Amz-Log-Type: Tail'
+    post -d "log info $line" -H 'X-Amz-Log-Type: Tail'
     tr -d '\r' <"$work/head" | sed -n 's/^X-Amz-Log-Result: //p' | base64 -d >"$work/tail"
     log_is_whole "curl: log tail of a cold start" "$work/tail" "Init Duration: "
     post -d @"$work/hello"
@@ -117,29 +123,30 @@ curl_cases() {
     same "curl: a chunked request" "$work/out" "$work/hello"
     post --data-binary @"$work/six"
     same "curl: 6 MB" "$work/out" "$work/six"
-    post -d do:fail
+    post -d 'fail Function.Refused it said "no"'
     expect "curl: function error" "$work/head" "200 OK" "X-Amz-Function-Error: Unhandled"
     expect "curl: its body" "$work/out" '"errorType":"Function.Refused"' 'it said \"no\"'
-    post -H 'X-Amz-Invocation-Type: DryRun' -d do:crash
+    post -H 'X-Amz-Invocation-Type: DryRun' -d crash
     expect "curl: DryRun" "$work/head" "HTTP/1.1 204 "
-    post -H 'X-Amz-Invocation-Type: Event' -d do:log
+    post -H 'X-Amz-Invocation-Type: Event' -d "log info $line"
     expect "curl: Event" "$work/head" "HTTP/1.1 202 "
-    post -d do:context -H 'X-Amz-Tenant-Id: blue' -H "X-Amz-Client-Context: $(
+    post -d context -H 'X-Amz-Tenant-Id: blue' -H "X-Amz-Client-Context: $(
         printf '{"custom":{"a":1}}' | base64
     )"
     expect "curl: context and tenant" "$work/out" \
-        '{"client":{"custom":{"a":1}},"tenant":"blue","function":"function"}'
-    post -d do:crash
-    expect "curl: crash" "$work/out" '"errorType":"Runtime.ExitError"' "segmentation fault"
+        '|{"custom":{"a":1}}||blue|'
+    post -d crash
+    expect "curl: crash" "$work/out" '"errorType":"Runtime.ExitError"' "signal: killed"
     post -d @"$work/hello"
     same "curl: after the crash" "$work/out" "$work/hello"
-    post -d do:sleep
+    stop_function
+    post -d 'to a stopped process'
     expect "curl: time-out" "$work/out" "Task timed out after 1.00 seconds"
     post -d @"$work/hello"
     same "curl: after the time-out" "$work/out" "$work/hello"
     curl_line
     stop
-    [ "$(grep -c "a line of the function's log" "$work/log")" -eq 2 ]
+    [ "$(grep -c "$line" "$work/log")" -eq 2 ]
     verdict "curl: the asynchronous invocation ran" $?
 }
 
@@ -159,7 +166,7 @@ curl_line() {
 
 aws_cases() {
     start TIMEOUT=1
-    invoke --payload do:log --log-type Tail --query LogResult --output text
+    invoke --payload "log info $line" --log-type Tail --query LogResult --output text
     base64 -d <"$work/head" >"$work/tail" 2>/dev/null
     log_is_whole "aws: log tail of a cold start" "$work/tail" "Init Duration: "
     invoke --payload '{"text":"Hello"}'
@@ -167,27 +174,59 @@ aws_cases() {
     expect "aws: fields" "$work/head" '"StatusCode": 200' '"ExecutedVersion": "'"\$LATEST"
     invoke --payload fileb://"$work/six"
     same "aws: 6 MB" "$work/out" "$work/six"
-    invoke --payload do:fail
+    invoke --payload 'fail Function.Refused no'
     expect "aws: function error" "$work/head" '"FunctionError": "Unhandled"' '"StatusCode": 200'
     expect "aws: its body" "$work/out" '"errorType":"Function.Refused"'
-    invoke --payload do:crash --invocation-type DryRun
+    invoke --payload crash --invocation-type DryRun
     expect "aws: DryRun" "$work/head" '"StatusCode": 204'
-    invoke --payload do:log --invocation-type Event
+    invoke --payload "log info $line" --invocation-type Event
     expect "aws: Event" "$work/head" '"StatusCode": 202'
-    invoke --payload do:context --client-context "$(printf '{"custom":{"a":1}}' | base64)"
-    expect "aws: context" "$work/out" '{"client":{"custom":{"a":1}},"tenant":"",'
-    invoke --payload do:crash
-    expect "aws: crash" "$work/out" '"errorType":"Runtime.ExitError"' "segmentation fault"
-    invoke --payload do:sleep
+    invoke --payload context --client-context "$(printf '{"custom":{"a":1}}' | base64)"
+    expect "aws: context" "$work/out" '|{"custom":{"a":1}}|'
+    stop_function
+    invoke --payload 'to a stopped process'
     expect "aws: time-out" "$work/out" "Task timed out after 1.00 seconds"
+    invoke --payload crash
+    expect "aws: crash" "$work/out" '"errorType":"Runtime.ExitError"' "signal: killed"
     invoke --payload '{"text":"Hello"}' --qualifier 1
     same "aws: after crash and time-out, with a qualifier" "$work/out" "$work/hello"
     head -c 6291457 /dev/zero >"$work/large"
     invoke --payload fileb://"$work/large"
     expect "aws: an event of 6 MB + 1" "$work/head" "RequestTooLargeException"
     stop
-    [ "$(grep -c "a line of the function's log" "$work/log")" -eq 2 ]
+    [ "$(grep -c "$line" "$work/log")" -eq 2 ]
     verdict "aws: the asynchronous invocation ran" $?
+}
+
+# Its cold starts come from changed variables, which it puts back.
+coldstart_cases() {
+    start
+    N=1 ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/coldstart.sh" function >"$work/out" 2>"$work/head"
+    verdict "coldstart.sh: a function without variables" $?
+    "$aws" lambda update-function-configuration --endpoint-url "$endpoint" \
+        --function-name function --environment '{"Variables":{"ANOTHER":"é \"1\""}}' >"$work/head" 2>&1
+    expect "aws: configuration" "$work/head" '"State": "Active"' '"LastUpdateStatus": "Successful"'
+    invoke --payload another
+    expect "aws: a variable" "$work/out" 'é "1"'
+    N=5 EVENT='"cold"' ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/coldstart.sh" function \
+        >"$work/out" 2>"$work/head"
+    verdict "coldstart.sh: exit status" $?
+    expect "coldstart.sh: progress" "$work/head" "coldstart.sh: 5 of 5, function"
+    grep -Eq '^\| function +(\| +[0-9]+\.[0-9]{2} ){6}\| +[1-9][0-9]* \|$' "$work/out"
+    verdict "coldstart.sh: its table" $?
+    [ "$(grep -c "Init Duration: " "$work/log")" -eq 7 ]
+    verdict "coldstart.sh: five more cold starts" $?
+    invoke --payload another
+    expect "coldstart.sh: the variables are back" "$work/out" 'é "1"'
+    "$aws" lambda get-function-configuration --endpoint-url "$endpoint" --function-name function \
+        >"$work/head" 2>&1
+    ! grep -q COLDSTART_SH_RUN "$work/head"
+    verdict "coldstart.sh: its own is gone" $?
+    EVENT=crash N=1 ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/coldstart.sh" function \
+        >"$work/out" 2>"$work/head"
+    [ $? -eq 1 ]
+    verdict "coldstart.sh: a function that fails" $?
+    expect "coldstart.sh: says so" "$work/head" "coldstart.sh: function failed: {"
 }
 
 aws=
@@ -203,6 +242,7 @@ else
 fi
 if [ -n "$aws" ]; then
     aws_cases
+    coldstart_cases
 else
     echo "skipped: the AWS CLI, version 2, is not installed (package awscli)"
 fi

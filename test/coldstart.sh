@@ -59,7 +59,7 @@ set_variables() { # FUNCTION OBJECT
 
 marked() { # VALUE BEFORE
     case $2 in
-    null | '{}') printf '{"%s": "%s"}' "$marker" "$1" ;;
+    null | '{}' | '') printf '{"%s": "%s"}' "$marker" "$1" ;;
     *) printf '{"%s": "%s", %s' "$marker" "$1" "${2#\{}" ;;
     esac
 }
@@ -70,7 +70,7 @@ put_back() {
         index=$((index + 1))
         [ -f "$scratch/$index.changed" ] || continue
         before=$(cat "$scratch/$index.before")
-        [ "$before" != null ] || before='{}'
+        case $before in null | '') before='{}' ;; esac
         set_variables "$name" "$before" ||
             printf 'coldstart.sh: %s keeps the variable %s: remove it\n' "$name" "$marker" >&2
     done
