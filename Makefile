@@ -48,7 +48,7 @@ FLOOR = -std=c11 $(WARNINGS) -Os -static -s -nostdlib -ffreestanding -fno-pie -n
 	-Wl,--build-id=none
 
 # Sanitizers for the unit tests, where the compiler has them.
-SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined 	-x c - -o /dev/null 2>/dev/null && echo -fsanitize=address,undefined -fno-sanitize-recover=all)
+SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined 	-x c - -o /dev/null 2>/dev/null && echo -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
 
 all: bootstrap
 
