@@ -115,11 +115,11 @@ EXAMPLES = $(patsubst test/handlers/%.c,build/handlers/%,$(wildcard test/handler
 # Short of what needs a minute or a package: that is in .ci/run.
 test:
 	@$(MAKE) -j2 test-programs
-	sh test/run.sh build/unit 'build/exhaustive -1' build/faults 'build/fuzz_seeds seeds test/seeds.txt' \
+	sh test/run.sh build/unit build/faults 'build/fuzz_seeds seeds test/seeds.txt' \
 		'build/end_to_end build/echo build/probe' 'build/sandbox build/echo' \
 		'build/lambda_test build/local_lambda build/probe' \
 		'sh test/examples.sh build/handlers build/local_lambda'
-test-programs: build/echo build/probe build/unit build/exhaustive build/faults \
+test-programs: build/echo build/probe build/unit build/faults \
 		build/fuzz_seeds build/end_to_end build/sandbox build/local_lambda build/lambda_test $(EXAMPLES)
 
 build/echo: bootstrap.c build/command
