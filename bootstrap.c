@@ -1167,8 +1167,8 @@ struct runtime {
     struct connection connection;
     struct text host; /* AWS_LAMBDA_RUNTIME_API, without the path; of the environment, like it */
     struct text path; /* stands before every route; empty in Lambda */
-    bool concurrent;  /* one of several workers */
-    bool *served;     /* NULL, or shared with the parent: this worker has served an event */
+    bool *served;     /* one of several workers shares this with its parent: it has served an
+                       * event; NULL when there is but one */
     /* How the outcome goes out: send_outcome, or finish_stream once a stream has begun. */
     void (*answer)(struct runtime *, const struct invocation *, struct outcome);
     struct buffer head; /* of the request that is being made */
@@ -1678,7 +1678,7 @@ static void reserve_trace_variable(char **slots) {
  * does not support it. */
 static void propagate_tracing_header(const struct runtime *runtime, struct text trace_id) {
     struct buffer variable = {trace_variable, 0, sizeof trace_variable, false};
-    if (trace_id.length && !runtime->concurrent) {
+    if (trace_id.length && !runtime->served) {
         append(&variable, S(TRACE_VARIABLE));
         append(&variable, S("="));
         append(&variable, trace_id);
@@ -1778,7 +1778,6 @@ static void supervise_workers(struct runtime *runtime, size_t count) {
     if (served == MAP_FAILED)
         fatal(S("mmap"), absent, S("no memory to share with the workers; exiting"));
     (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide their ends */
-    runtime->concurrent = true;
     for (size_t started = 0;; started++) {
         size_t i = started < count ? started : ended_worker(workers, count, served);
         runtime->served = &served[i];
