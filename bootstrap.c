@@ -57,9 +57,8 @@ pid_t _Fork(void);     /* POSIX.1-2024; older headers hide it */
 
 /* ==== 1 Limits ===============================================================================
  *
- * Every size that the outside world could choose is bounded here. All large memory is static, and the
- * kernel hands out a page of it only when it is first touched, so a generous limit costs nothing.
- */
+ * Every size that the outside world could choose is bounded here. All large memory is static, and
+ * the kernel hands out a page of it only when it is first touched: a generous limit is free. */
 enum {
     /* All that comes before one body: status line and field lines. Lambda's are about 600 bytes
      * and grow with the client context (3.5 KB at most). A longer head is refused. */
@@ -128,8 +127,8 @@ enum {
     /* The most that one send gathers: request head, size of a chunk, its data, its end. */
     PIECES_MAX = 4,
 
-    /* The kernel takes a request of this size whole. Before a larger one we look whether the peer has
-     * closed, since half a body sent cannot be made good. */
+    /* The kernel takes a request of this size whole. Before a larger one we look whether the peer
+     * has closed, since half a body sent cannot be made good. */
     ONE_SEND_MAX = 16 * 1024,
 
     /* How many times a request goes out, in all, when no reply comes: see section 6. */
@@ -230,8 +229,8 @@ static bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
 }
 
-/* Visible ASCII throughout, and none of the bytes in `but`. Most bytes are plain, and `but` has none
- * of those: not to look for them there saves a fifth of the instructions of an invocation. */
+/* Visible ASCII throughout, and none of the bytes in `but`. Most bytes are plain, and `but` has
+ * none of those: not to look for them there saves a fifth of the instructions of an invocation. */
 static bool is_visible_text(struct text text, struct text but) {
     for (size_t i = 0; i < text.length; i++) {
         char c = text.data[i];
@@ -340,7 +339,7 @@ static void append_json_text(struct buffer *to, struct text text) {
     }
 }
 
-/* A JSON string with its quotes. It is also how messages show received text, since it stays on one line. */
+/* A JSON string with its quotes. Messages, too, show received text so: it stays on one line. */
 static void append_json_string(struct buffer *to, struct text text) {
     append(to, S("\""));
     append_json_text(to, text);
@@ -405,8 +404,8 @@ struct outcome success(struct text response) {
 
 /* The invocation's error, which the caller gets as {"errorMessage":…,"errorType":…}. AWS recommends
  * a type of the form Category.Reason, such as Function.NoSuchUser. Any bytes are allowed in either;
- * a type beyond 256 bytes and a message beyond 64 KiB (2 KB in a stream) is cut. As with success(), nothing is copied.
- * The function lives on and gets the next event. Source: "Invocation error". */
+ * a type beyond 256 bytes and a message beyond 64 KiB (2 KB in a stream) is cut. As with success(),
+ * nothing is copied. The function lives on and gets the next event. Source: "Invocation error". */
 struct outcome failure(struct text error_type, struct text error_message) {
     return (struct outcome){
         .error_type = error_type, .error_message = error_message, .failed = true};
@@ -466,14 +465,14 @@ struct function function_settings(void);
  * is exceeded. Not to be called by two threads at once. */
 void *allocate(const struct invocation *, size_t size);
 
-/* A buffer in such memory, for append() and its kin; of capacity 0 if there is not enough, which the
- * first append then turns into its overflow. */
+/* A buffer in such memory, for append() and its kin; of capacity 0 if there is not enough, which
+ * the first append then turns into its overflow. */
 struct buffer allocate_buffer(const struct invocation *, size_t capacity);
 
 /* One event in the log of the function, with level, request id and text, as text or JSON as the
  * function is configured: one line, written at once, cut at 60 KB. The invocation is NULL in
- * INITIALIZE. Levels below AWS_LAMBDA_LOG_LEVEL are not written. Source: "Configuring JSON and plain
- * text log formats". */
+ * INITIALIZE. Levels below AWS_LAMBDA_LOG_LEVEL are not written. Source: "Configuring JSON and
+ * plain text log formats". */
 enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
 
 void log_line(enum log_level, const struct invocation *, struct text);
@@ -483,12 +482,12 @@ void log_warn(const struct invocation *, struct text);
 void log_error(const struct invocation *, struct text);
 
 /* Streams the response instead of returning it, up to 200 MB, so that the caller has its beginning
- * early. stream_begin() comes first and names the content type; each stream_write() goes out at once
- * in one system call; the stream ends when the handler returns. After success() its text is the last
- * piece. A failure() before the first byte is an ordinary invocation error; after it, the caller
- * has the beginning and Lambda is told of the error behind the end. Both return false when nothing
- * more can be sent: stop and return then. Source: "Implementing response streaming in a custom
- * runtime". */
+ * early. stream_begin() comes first and names the content type; each stream_write() goes out at
+ * once in one system call; the stream ends when the handler returns. After success() its text is
+ * the last piece. A failure() before the first byte is an ordinary invocation error; after it, the
+ * caller has the beginning and Lambda is told of the error behind the end. Both return false when
+ * nothing more can be sent: stop and return then. Source: "Implementing response streaming in a
+ * custom runtime". */
 bool stream_begin(const struct invocation *, struct text content_type);
 bool stream_write(const struct invocation *, struct text bytes);
 
@@ -644,8 +643,8 @@ enum reading {
 };
 
 /* One line without its end, which is CRLF, or LF alone, as RFC 9112 §2.2 allows, and here in a
- * chunked body too. Longer than `most` with its
- * end: REFUSED. The line is valid until the next byte is read, unless the caller keeps it. */
+ * chunked body too. Longer than `most` with its end: REFUSED. The line is valid until the next byte
+ * is read, unless the caller keeps it. */
 static enum reading read_line(struct connection *c, size_t most, struct text *line) {
     size_t searched = 0;
     for (;;) {
@@ -766,7 +765,8 @@ static bool has_control_character(struct text line) {
     return false;
 }
 
-/* RFC 9112 §4: HTTP/1.1 200 OK, where the reason phrase, and in practice the blank before it, may be missing. */
+/* RFC 9112 §4: HTTP/1.1 200 OK, where the reason phrase, and in practice the blank before it, may
+ * be missing. */
 static enum reading parse_status_line(struct text line, struct reply *reply) {
     struct text version, code;
     uint64_t status;
@@ -855,8 +855,8 @@ static bool has_token(struct text list, struct text token) {
     return false;
 }
 
-/* Whether `more` bytes of body exceed EVENT_MAX or the free memory, in which HEAD_MAX stays reserved
- * for the lines that follow. */
+/* Whether `more` bytes of body exceed EVENT_MAX or the free memory, in which HEAD_MAX stays
+ * reserved for the lines that follow. */
 static bool is_too_large(const struct connection *c, struct text body, uint64_t more) {
     return more > EVENT_MAX - body.length || more + HEAD_MAX > (size_t)(c->limit - c->kept);
 }
@@ -949,9 +949,8 @@ static enum reading read_reply(struct connection *c, struct reply *reply) {
     reply->persistent = reply->http_1_0 ? has_token(reply->connection, S("keep-alive"))
                                         : !has_token(reply->connection, S("close"));
     got = read_body(c, reply);
-    if (got == LOST &&
-        reply->status != 200) { /* the status says all; only an event must be whole */
-        reply->persistent = false;
+    if (got == LOST && reply->status != 200) {
+        reply->persistent = false; /* the status says all; only an event must be whole */
         reply->body = absent;
         return COMPLETE;
     }
@@ -976,11 +975,17 @@ static enum reading converse(struct connection *c, struct text head, struct text
     return got;
 }
 
-/* ---- Logs and messages: one line, one write, so that lines of several processes do not mix, and
- * nothing stays in a buffer when Lambda freezes the environment. ---- */
+/* ==== 6 Runtime API ==========================================================================
+ *
+ * What Lambda hears of this program: lines on standard error, which become the function's log; and
+ * the calls of the page, one function for each, in the order of an invocation. Behind them stands
+ * what your function can call. */
 
-/* The system call itself, since the C library's way to it, through the vDSO, would be 1 KB larger, and
- * faster only for those who ask all the time. */
+/* ---- The log: one line, one write, so that lines of several processes do not mix, and nothing
+ * stays in a buffer when Lambda freezes the environment. ---- */
+
+/* The system call itself, since the C library's way to it, through the vDSO, would be 1 KB larger,
+ * and faster only for those who ask all the time. */
 uint64_t now_ms(void) {
     struct timespec now = {0};
     syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
@@ -1142,10 +1147,7 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
     exit(1);
 }
 
-/* ==== 6 Runtime API ==========================================================================
- *
- * One function for each call of the page, in the order of an invocation. What may be sent again
- * follows from Lambda's state machine:
+/* ---- The calls. What may be sent again follows from Lambda's state machine:
  *
  *   next       at any time while no reply to it has come whole: Lambda then serves the same event
  *              once more. Never while another one waits: the event would go to the one given up.
@@ -1153,15 +1155,13 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
  *   error      after all, Lambda answers 403, and all is well. Not if it broke off within the body:
  *              Lambda then takes neither this invocation's response nor a `next`.
  *
- * An invocation is complete only when `next` is called again. */
+ * An invocation is complete only when `next` is called again. ---- */
 
 static const char NEXT[] = "/2018-06-01/runtime/invocation/next";
 static const char INVOCATION[] = "/2018-06-01/runtime/invocation/"; /* id, /response or /error */
 static const char INIT_ERROR[] = "/2018-06-01/runtime/init/error";
 static const char RESTORE_NEXT[] = "/2018-06-01/runtime/restore/next";
 static const char RESTORE_ERROR[] = "/2018-06-01/runtime/restore/error";
-
-static size_t allocated; /* of the memory for one invocation: see allocate() */
 
 struct runtime {
     struct connection connection;
@@ -1244,7 +1244,7 @@ static void report_status(enum log_level level, struct text operation, const str
     message(level, text_in(&what), reply->body.length ? reply->body : absent, advice);
 }
 
-static _Noreturn void refused(struct text operation, struct text wrong) {
+static _Noreturn void fatal_reply(struct text operation, struct text wrong) {
     char storage[160];
     struct buffer what = {storage, 0, sizeof storage, false};
     append(&what, operation);
@@ -1261,7 +1261,7 @@ static void require_usable(struct text operation, enum reading got, const struct
         fatal(operation, absent,
               S("the connection broke within the body, which Lambda takes but once; exiting"));
     if (got == REFUSED)
-        refused(operation, text_of(reply->wrong));
+        fatal_reply(operation, text_of(reply->wrong));
     if (reply->status >= 500) {
         report_status(LEVEL_FATAL, operation, reply, S("Lambda cannot go on from here; exiting"));
         exit(1);
@@ -1282,11 +1282,10 @@ static enum reading wait_for(struct runtime *runtime, struct text operation, str
     return got;
 }
 
-/* GET /runtime/invocation/next: waits for an event, after giving up the memory of the last one.
+/* GET /runtime/invocation/next: waits for an event, and makes its context from the reply's fields.
  * False when it is an event of more than EVENT_MAX, of which there is only the context. */
 static bool next_invocation(struct runtime *runtime, struct reply *reply) {
     struct invocation *invocation = &reply->invocation;
-    rewind_memory(&runtime->connection);
     enum reading got = wait_for(runtime, S("next invocation"), S(NEXT), reply);
     if (invocation->request_id.length == 0 || invocation->request_id.length > REQUEST_ID_MAX ||
         !is_visible_text(invocation->request_id, S("/?#%")))
@@ -1396,6 +1395,7 @@ static void next_restore(struct runtime *runtime) {
     struct reply reply;
     wait_for(runtime, S("next restore"), S(RESTORE_NEXT), &reply);
     hang_up(&runtime->connection);
+    rewind_memory(&runtime->connection);
 }
 
 /* The response and the error of an invocation, for a handler that has not begun a stream. */
@@ -1428,6 +1428,8 @@ struct function function_settings(void) {
                  &function.memory_size);
     return function;
 }
+
+static size_t allocated; /* back to 0 before each invocation: clean_up() */
 
 void *allocate(const struct invocation *invocation, size_t size) {
     static _Alignas(PAGE_MAX) char memory[ALLOCATE_MAX];
@@ -1591,7 +1593,7 @@ bool stream_begin_http(const struct invocation *invocation, struct text json) {
  * The steps of "Building a custom runtime", under the names that they have there. Initialization
  * tasks: retrieve settings, initialize the function. Processing tasks, for ever: get an event,
  * propagate the tracing header, create a context object, invoke the handler, handle the response,
- * handle errors; the cleanup is the rewinding of memory before the next event. */
+ * handle errors, clean up. */
 
 static bool parse_ipv4(struct text text, uint32_t *address) {
     *address = 0;
@@ -1698,11 +1700,16 @@ static void initialize_function(struct runtime *runtime) {
         initialization_error(runtime, S(RESTORE_ERROR), &outcome);
 }
 
+/* Before the next invocation: everything that was valid during this one is given up. */
+static void clean_up(struct runtime *runtime) {
+    logging.current = NULL;
+    allocated = 0;
+    rewind_memory(&runtime->connection);
+}
+
 static void process_event(struct runtime *runtime) {
     struct reply next;
     struct outcome outcome;
-    logging.current = NULL;
-    allocated = 0;
     bool whole = next_invocation(runtime, &next);
     runtime->answer = send_outcome;
     logging.current = &next.invocation;
@@ -1714,6 +1721,7 @@ static void process_event(struct runtime *runtime) {
     runtime->answer(runtime, &next.invocation, outcome);
     if (runtime->served)
         *runtime->served = true;
+    clean_up(runtime);
 }
 
 /* ---- Managed Instances: an environment that is given several events at once has as many workers,
@@ -1746,7 +1754,7 @@ static bool start_worker(struct worker *worker, pid_t parent) {
 }
 
 /* Waits until a worker ends and says which. One that keeps dying before it has served an event ends
- * the environment, and so does at once one that gave up by itself. A pause, in case that what killed
+ * the environment, and so does at once one that gave up by itself. Then pauses, in case what killed
  * it passes. */
 static size_t ended_worker(struct worker *workers, size_t count, bool *served) {
     size_t i = count;
