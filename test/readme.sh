@@ -1,0 +1,77 @@
+#!/bin/sh
+# readme.sh - runs every command in README.md, as it stands there, in a copy of the project.
+#
+#   readme.sh
+#
+# A command is a line of a block marked sh, or what stands in the text as `make …`. An example marked
+# c is put into the file that its first line names. The lines of a block without a mark have to come
+# in what the commands print, but for the numbers. Not run: what installs packages on another system
+# than this one, and `docker …`, which image_test.sh takes. Needs what .ci/run installs.
+#
+# SPDX-License-Identifier: MIT-0
+set -eu
+PATH=/usr/bin:$PATH # the packages' tools, such as version 2 of the aws CLI, before any other
+cd "$(dirname "$0")/.."
+scratch=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$(cat "$server")"; rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
+
+cp -r bootstrap.c Makefile Dockerfile.build README.md test "$scratch"
+cd "$scratch"
+echo 'int yyjson(void); int yyjson(void) { return 0; }' >yyjson.c # stands for the user's
+
+# Commands, one a line, each but once; and examples and expected lines into files.
+awk '
+    function command(text) {
+        if (!seen[text]++) print text
+    }
+    function spans(text,    part, n, i) {
+        n = split(text, part, "`")
+        for (i = 2; i <= n; i += 2)
+            if (part[i] ~ /^make [a-zA-Z]/) command(part[i])
+    }
+    /^```/ { spans(text); text = ""; block = block ? "" : substr($0, 4) "|"; file = ""; next }
+    block == "sh|" && /\\$/ { line = line substr($0, 1, length - 1); next }
+    block == "sh|" { sub(/^ */, ""); sub(/ # .*/, ""); sub(/ +$/, ""); command(line $0); line = "" }
+    block == "c|" { if (!file) { file = $NF; sub(/ *\/\/.*/, "") } print > file }
+    block == "|" { print > "expected" }
+    !block && /^$/ { spans(text); text = "" }
+    !block { text = text " " $0 }
+' README.md >commands
+printf '%s\n' "$(wc -l <commands) commands in README.md"
+
+set --
+settings=
+while IFS= read -r command; do
+    case $command in
+    export*) settings="$settings$command; " ;;
+    'make serve')
+        server=$scratch/server
+        set -- "$@" "make serve >serve.txt 2>&1 & echo \$! >$server
+            for i in 1 2 3 4 5 6 7 8 9; do grep -q 9000 serve.txt && exit; sleep 1; done; exit 1"
+        ;;
+    apt-get* | apk* | dnf*)
+        command -v "${command%% *}" >/dev/null || command="echo '0 passed, 0 failed, 1 skipped'"
+        set -- "$@" "$command"
+        ;;
+    *) set -- "$@" "$settings$command" ;;
+    esac
+done <commands
+
+{ sh test/run.sh "$@" || :; } 2>&1 | tee printed
+
+# What README shows of the output, but for numbers and blanks.
+plain() { # FILE
+    sed 's/[0-9][0-9]*/0/g; s/  */ /g; s/^ //; s/ $//' "$1"
+}
+plain printed >printed.plain
+plain expected | sort -u >expected.plain
+missing=$(grep -vxFf printed.plain expected.plain || :)
+[ -z "$missing" ] || printf 'README shows this, and no command printed it:\n%s\n' "$missing"
+tail -n 1 printed | tr -cd '0-9 \n' | {
+    read -r passed failed skipped
+    [ -n "$missing" ] && failed=$((failed + 1)) || passed=$((passed + 1))
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" -eq 0 ]
+}
