@@ -14,6 +14,8 @@
  *                  only if the function's own initialization failed; then the program ends
  *             GET  /2018-06-01/runtime/restore/next              next_restore           200
  *                  only with SnapStart; answers when the snapshot is restored
+ *             POST /2018-06-01/runtime/restore/error             initialization_error   202
+ *                  if what the function does then failed
  *   for ever  GET  /2018-06-01/runtime/invocation/next           next_invocation        200
  *                  answers when there is an event, be it in a millisecond or in hours
  *             POST /2018-06-01/runtime/invocation/{id}/response  invocation_response    202
@@ -68,15 +70,15 @@ enum {
      * grow. A longer event is reported as Runtime.EventTooLarge. */
     EVENT_MAX = 32 * 1024 * 1024,
 
-    /* What is received while one invocation lasts: the event with its head, then Lambda's reply to
-     * our answer, and what the framing of a chunked body needs on the way. */
+    /* What is received while one invocation lasts: the event and Lambda's reply to our answer, each
+     * with a head, a chunk-size line and a trailer section. */
     MEMORY_MAX = EVENT_MAX + 6 * HEAD_MAX,
 
     /* Memory that stays with us between two invocations; what lies beyond goes back to the kernel
      * once small events follow a large one. */
     MEMORY_KEPT = 1024 * 1024,
 
-    /* The largest page size of Linux, so that it can go back in whole pages. */
+    /* The largest page size of Linux: memory goes back in whole pages. */
     PAGE_MAX = 64 * 1024,
 
     /* The request id is a UUID of 36 bytes; AWS calls it opaque. It becomes part of a path. */
@@ -121,11 +123,12 @@ enum {
     /* How many times in a row a worker may die before it has served an event. */
     WORKER_DEATHS_MAX = 10,
 
-    /* Room for all of the above in one request head, with field names and the route. */
+    /* One request head: the assertion below lists its parts. */
     REQUEST_HEAD_MAX = 4096,
 
-    /* The most that one send gathers: request head, size of a chunk, its data, its end. */
-    PIECES_MAX = 4,
+    /* The most that one send gathers: request head, size line of a chunk, its data in two parts, and
+     * its end. */
+    PIECES_MAX = 5,
 
     /* The kernel takes a request of this size whole. Before a larger one we look whether the peer
      * has closed, since half a body sent cannot be made good. */
@@ -148,8 +151,8 @@ _Static_assert(ADDRESS_MAX + REQUEST_ID_MAX + INVOCATION_ID_MAX + ERROR_TYPE_MAX
  *
  * A text is a pointer and a length, and owns nothing: what it points to is said where it comes
  * from. There is no NUL at its end, so nothing received can forge one. Absent is a NULL pointer;
- * empty is a length of 0. Parsers return false and never end the program. A buffer that is full
- * takes no more and remembers that, so the question is asked once, after the last append. */
+ * empty is a length of 0. Parsers return false and never end the program. An append that does
+ * not fit is left out and remembered, so the question is asked once, after the last. */
 
 struct text {
     const char *data;
@@ -184,7 +187,7 @@ static char lower_case(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-/* But for the case of A to Z, as HTTP compares field names and tokens. */
+/* Equal if the case of A to Z is ignored, as HTTP compares field names and tokens. */
 static bool equal_in_any_case(struct text a, struct text b) {
     if (a.length != b.length)
         return false;
@@ -198,9 +201,8 @@ static bool equal_in_any_case(struct text a, struct text b) {
  * it remains. Without a separator everything is before it, and nothing remains. */
 static bool cut(struct text *rest, char separator, struct text *before) {
     const char *at = rest->length ? memchr(rest->data, separator, rest->length) : NULL;
-    *before = at ? (struct text){rest->data, (size_t)(at - rest->data)} : *rest;
-    size_t used = before->length + (at ? 1 : 0);
-    *rest = (struct text){rest->length ? rest->data + used : rest->data, rest->length - used};
+    *before = (struct text){rest->data, at ? (size_t)(at - rest->data) : rest->length};
+    *rest = at ? (struct text){at + 1, rest->length - before->length - 1} : S("");
     return at != NULL;
 }
 
@@ -284,7 +286,7 @@ static void append(struct buffer *to, struct text text) {
 
 static const char hex_digits[] = "0123456789abcdef";
 
-/* In digits of base 2 to 16, without zeros in front; not for numbers of more than 20 digits. */
+/* In base 10 or 16, without zeros in front. */
 static void append_in_base(struct buffer *to, uint64_t number, unsigned base) {
     char storage[20]; /* of UINT64_MAX in base 10 */
     size_t at = sizeof storage;
@@ -432,7 +434,7 @@ static struct outcome INITIALIZE(void);
 #define INITIALIZE nothing_to_do
 #endif
 
-/* With SnapStart: runs after each restore of the snapshot that was taken behind INITIALIZE, to open
+/* With SnapStart: runs after each restore of the snapshot that was taken after INITIALIZE, to open
  * anew what did not survive it: connections, random numbers, the time. Otherwise never called. */
 #ifdef AFTER_RESTORE
 static struct outcome AFTER_RESTORE(void);
@@ -440,8 +442,8 @@ static struct outcome AFTER_RESTORE(void);
 #define AFTER_RESTORE nothing_to_do
 #endif
 
-/* ---- What your function can call; section 6 has the code. What it does not call is not linked in
- * by make. Standard output is buffered by stdio: what is printed there may wait in a frozen
+/* ---- What your function can call; section 6 has the code. What it does not call is left
+ * out with -ffunction-sections -Wl,--gc-sections, as make builds. Standard output is buffered by stdio: what is printed there may wait in a frozen
  * environment, so log, or call setvbuf(stdout, NULL, _IONBF, 0) in INITIALIZE. ---- */
 
 /* Milliseconds since 1970. */
@@ -482,11 +484,11 @@ void log_warn(const struct invocation *, struct text);
 void log_error(const struct invocation *, struct text);
 
 /* Streams the response instead of returning it, up to 200 MB, so that the caller has its beginning
- * early. stream_begin() comes first and names the content type; each stream_write() goes out at
- * once in one system call; the stream ends when the handler returns. After success() its text is
- * the last piece. A failure() before the first byte is an ordinary invocation error; after it, the
- * caller has the beginning and Lambda is told of the error behind the end. Both return false when
- * nothing more can be sent: stop and return then. Source: "Implementing response streaming in a
+ * early. stream_begin() comes first, names the content type and sends nothing yet; each
+ * stream_write() goes out at once in one system call; the stream ends when the handler returns.
+ * After success() its text is the last piece. A failure() before the first byte is an ordinary
+ * invocation error; after it, the caller has the beginning, and Lambda gets the error in the
+ * trailers. False: nothing more can be sent, or stream_begin() was refused; return then. Source: "Implementing response streaming in a
  * custom runtime". */
 bool stream_begin(const struct invocation *, struct text content_type);
 bool stream_write(const struct invocation *, struct text bytes);
@@ -501,25 +503,25 @@ bool stream_begin_http(const struct invocation *, struct text json);
  * TCP delivers bytes, not messages: one recv may return half a line, or a head together with the
  * body behind it. So everything goes into one stretch of memory, and the reader moves through it:
  *
- *     memory ........ kept ........ next ........ end ........ limit
+ *     memory ........ kept ....... unread ....... end ........ limit
  *             in use        read,         received,     free
  *                           forgotten     not yet read
  *
  * There is no time-out, neither here nor in the socket. Lambda freezes the whole environment
- * between two events, for hours if need be, and a waiting `next` that is given up takes the event
- * that answers it along. A request goes out as head and body in one gathered send; nothing of it
- * is left for Nagle's algorithm to hold back, so TCP_NODELAY would be a system call for nothing. */
+ * between two events, for hours if need be; and a GET …/next that is given up while it waits still
+ * takes the next event, which is then lost. A request goes out as head and body in one gathered
+ * send; nothing of it is left for Nagle's algorithm to hold back, so only streams set TCP_NODELAY. */
 
 struct connection {
     int socket; /* -1: not connected */
     struct sockaddr_in address;
-    char *memory, *kept, *next, *end, *limit;
+    char *memory, *kept, *unread, *end, *limit;
     char *touched; /* the highest end since memory was last given back */
 };
 
 static void use_memory(struct connection *c, char *memory, size_t size) {
     c->socket = -1;
-    c->memory = c->kept = c->next = c->end = c->touched = memory;
+    c->memory = c->kept = c->unread = c->end = c->touched = memory;
     c->limit = memory + size;
 }
 
@@ -532,7 +534,7 @@ static void hang_up(struct connection *c) {
     if (c->socket >= 0)
         close(c->socket);
     c->socket = -1;
-    c->next = c->end = c->kept;
+    c->unread = c->end = c->kept;
 }
 
 /* A process can be started with its standard streams closed. A socket would then get the number of
@@ -556,11 +558,11 @@ static bool dial(struct connection *c) {
             return true;
         int reason = errno;
         hang_up(c);
-        if (pause <= PAUSE_MAX_MS)
-            pause_ms(pause);
-        errno = reason;
-        if (pause > PAUSE_MAX_MS)
+        if (pause > PAUSE_MAX_MS) {
+            errno = reason;
             return false;
+        }
+        pause_ms(pause);
     }
 }
 
@@ -573,11 +575,11 @@ static void rewind_memory(struct connection *c) {
                 MADV_DONTNEED);
         c->touched = c->memory;
     }
-    c->kept = c->next = c->end = c->memory;
+    c->kept = c->unread = c->end = c->memory;
 }
 
-/* Between two messages nothing can have come: what is there is the end of the connection, or bytes
- * that belong to no message. */
+/* Between two messages nothing is due: what arrives is the end of the connection, or bytes that
+ * belong to no message. */
 static bool is_stale(const struct connection *c) {
     char byte;
     ssize_t n = recv(c->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -617,11 +619,11 @@ static size_t transmit(const struct connection *c, const struct text pieces[PIEC
  * are kept, so that forgotten ones do not use up the memory. Returns their number; 0 at the end of
  * the connection; -1 when it is lost. */
 static ssize_t receive(struct connection *c) {
-    if (c->next != c->kept) {
-        size_t unread = (size_t)(c->end - c->next);
-        memmove(c->kept, c->next, unread);
-        c->next = c->kept;
-        c->end = c->kept + unread;
+    if (c->unread != c->kept) {
+        size_t here = (size_t)(c->end - c->unread);
+        memmove(c->kept, c->unread, here);
+        c->unread = c->kept;
+        c->end = c->kept + here;
     }
     ssize_t n;
     do
@@ -637,7 +639,7 @@ static ssize_t receive(struct connection *c) {
 enum reading {
     COMPLETE,
     LOST,     /* the connection ended or failed before the message did */
-    CUT_OFF,  /* the same, in the middle of the body that we were sending */
+    CUT_OFF,  /* the same, before the kernel took the whole body that we were sending */
     REFUSED,  /* it is not what RFC 9112 allows, or its head is beyond HEAD_MAX */
     TOO_LARGE /* its body is beyond EVENT_MAX */
 };
@@ -648,12 +650,12 @@ enum reading {
 static enum reading read_line(struct connection *c, size_t most, struct text *line) {
     size_t searched = 0;
     for (;;) {
-        size_t unread = (size_t)(c->end - c->next);
-        size_t within = unread < most ? unread : most;
-        char *lf = memchr(c->next + searched, '\n', within - searched);
+        size_t here = (size_t)(c->end - c->unread);
+        size_t within = here < most ? here : most;
+        char *lf = memchr(c->unread + searched, '\n', within - searched);
         if (lf) {
-            *line = (struct text){c->next, (size_t)(lf - c->next)};
-            c->next = lf + 1;
+            *line = (struct text){c->unread, (size_t)(lf - c->unread)};
+            c->unread = lf + 1;
             if (line->length && line->data[line->length - 1] == '\r')
                 line->length--;
             return COMPLETE;
@@ -669,12 +671,12 @@ static enum reading read_line(struct connection *c, size_t most, struct text *li
 /* Keeps the next n bytes, whatever they are, behind those kept already. */
 static enum reading read_bytes(struct connection *c, size_t n) {
     for (;;) {
-        size_t unread = (size_t)(c->end - c->next);
-        size_t here = unread < n ? unread : n;
-        if (c->kept != c->next)
-            memmove(c->kept, c->next, here);
+        size_t here = (size_t)(c->end - c->unread);
+        here = here < n ? here : n;
+        if (c->kept != c->unread)
+            memmove(c->kept, c->unread, here);
         c->kept += here;
-        c->next += here;
+        c->unread += here;
         n -= here;
         if (n == 0)
             return COMPLETE;
@@ -685,15 +687,15 @@ static enum reading read_bytes(struct connection *c, size_t n) {
 
 /* ==== 5 HTTP =================================================================================
  *
- * The part of HTTP/1.1 that a client of one server needs, the receiving half complete. Left out on
- * purpose: TLS, proxies, pipelining, compression, and the Expect field, which would only cost a
+ * The part of HTTP/1.1 that a client of one server needs, the receiving half complete but for
+ * obsolete line folding, which is refused. Left out on purpose: TLS, proxies, pipelining, compression, and the Expect field, which would only cost a
  * round trip. What RFC 9112 calls invalid is refused, since a wrong guess about where one body ends
  * would be a wrong event.
  *
  * A message of the server is called a reply here: a response, in Lambda, is what a function
  * gives. */
 
-/* The names of the fields, each spelled once. The last is not on AWS's pages: Lambda sends it since
+/* The names of the fields, each spelled once. The last is not on AWS's pages: Lambda has sent it since
  * July 2026, and wants it back with the answer. */
 static const char CONTENT_LENGTH[] = "Content-Length";
 static const char TRANSFER_ENCODING[] = "Transfer-Encoding";
@@ -718,7 +720,7 @@ struct reply {
     const char *wrong; /* what was, when the reply is REFUSED */
     struct text content_length, transfer_encoding, connection, deadline_ms;
     struct invocation invocation; /* the other fields, in the reply to `next` */
-    struct text body;             /* this and all fields: valid until the next `next` */
+    struct text body;             /* this and all fields: valid until clean_up() */
 };
 
 static enum reading refuse(struct reply *reply, const char *wrong) {
@@ -811,10 +813,10 @@ static enum reading read_field_lines(struct connection *c, size_t most, struct r
             return refuse(reply, "a head or trailer section of more than 64 KiB");
         if (got != COMPLETE)
             return got;
-        c->kept = c->next;
+        c->kept = c->unread;
         if (line.length == 0)
             return COMPLETE;
-        most -= (size_t)(c->next - line.data);
+        most -= (size_t)(c->unread - line.data);
         got = parse_field_line(line, reply);
         if (got != COMPLETE)
             return got;
@@ -833,7 +835,7 @@ static enum reading read_head(struct connection *c, struct reply *reply) {
             return refuse(reply, "a head of more than 64 KiB");
         if (got != COMPLETE)
             return got;
-        c->kept = c->next;
+        c->kept = c->unread;
         got = parse_status_line(line, reply);
         if (got == COMPLETE)
             got = read_field_lines(c, HEAD_MAX - (size_t)(c->kept - begin), reply);
@@ -864,8 +866,8 @@ static bool is_too_large(const struct connection *c, struct text body, uint64_t 
 static enum reading read_body_of_length(struct connection *c, uint64_t length, struct text *body) {
     if (is_too_large(c, *body, length))
         return TOO_LARGE;
-    if (body->length == 0)
-        *body = (struct text){c->kept = c->next, 0};
+    if (body->length == 0) /* it stays where it has arrived; what comes later is moved up to it */
+        body->data = c->kept = c->unread;
     body->length += (size_t)length;
     return read_bytes(c, (size_t)length);
 }
@@ -879,7 +881,7 @@ static enum reading read_chunk(struct connection *c, struct reply *reply, uint64
     if (got == LOST)
         return LOST;
     if (got == REFUSED || has_control_character(line))
-        return refuse(reply, "a chunk without a line for its size");
+        return refuse(reply, "a chunk-size line that is too long, or has a control character");
     if (cut(&line, ';', &size))
         size = trim_end(size);
     if (!parse_number(size, 16, length))
@@ -912,7 +914,7 @@ static enum reading read_chunked_body(struct connection *c, struct reply *reply)
 /* RFC 9112 §6.3, last case: all that comes until the server closes. */
 static enum reading read_body_until_close(struct connection *c, struct text *body) {
     for (;;) {
-        enum reading got = read_body_of_length(c, (size_t)(c->end - c->next), body);
+        enum reading got = read_body_of_length(c, (size_t)(c->end - c->unread), body);
         if (got != COMPLETE)
             return got;
         ssize_t n = receive(c);
@@ -946,8 +948,8 @@ static enum reading read_reply(struct connection *c, struct reply *reply) {
     enum reading got = read_head(c, reply);
     if (got != COMPLETE)
         return got;
-    reply->persistent = reply->http_1_0 ? has_token(reply->connection, S("keep-alive"))
-                                        : !has_token(reply->connection, S("close"));
+    reply->persistent = !has_token(reply->connection, S("close")) &&
+                        (!reply->http_1_0 || has_token(reply->connection, S("keep-alive")));
     got = read_body(c, reply);
     if (got == LOST && reply->status != 200) {
         reply->persistent = false; /* the status says all; only an event must be whole */
@@ -959,9 +961,9 @@ static enum reading read_reply(struct connection *c, struct reply *reply) {
 
 /* One request and its reply. The reply is read even if the request did not go out whole: a server
  * may refuse a large body before it has seen the end, and close. Sending is then shut down, so that
- * it does not wait for the rest. */
-static enum reading converse(struct connection *c, struct text head, struct text body,
-                             struct reply *reply) {
+ * the server does not wait for the rest. */
+static enum reading exchange_once(struct connection *c, struct text head, struct text body,
+                                  struct reply *reply) {
     size_t sent = transmit(c, (const struct text[PIECES_MAX]){head, body});
     bool whole = sent == head.length + body.length;
     if (!whole)
@@ -969,8 +971,7 @@ static enum reading converse(struct connection *c, struct text head, struct text
     enum reading got = read_reply(c, reply);
     if (got == LOST && !whole && sent >= head.length)
         got = CUT_OFF;
-    bool in_order = got == COMPLETE && whole && c->next == c->end;
-    if (!in_order || !reply->persistent)
+    if (got != COMPLETE || !whole || c->unread != c->end || !reply->persistent)
         hang_up(c);
     return got;
 }
@@ -1000,11 +1001,11 @@ static struct {
     const struct invocation *current; /* for the runtime's own messages */
 } logging;
 
-static void append_padded(struct buffer *to, uint64_t number, uint64_t least, const char *behind) {
+static void append_padded(struct buffer *to, uint64_t number, uint64_t least, const char *suffix) {
     for (; least > number && least > 1; least /= 10)
         append(to, S("0"));
     append_number(to, number);
-    append(to, text_of(behind));
+    append(to, text_of(suffix));
 }
 
 /* RFC 3339: 2026-11-23T12:34:56.789Z */
@@ -1117,7 +1118,7 @@ void log_error(const struct invocation *invocation, struct text text) {
 }
 
 /* The runtime's own messages: what was being done, what was found (received text, shown escaped and
- * cut, or absent), what was expected or happens now. In quotes stands only what was received. */
+ * cut, or absent), what was expected or happens now. Only what was received is quoted. */
 static void message(enum log_level level, struct text operation, struct text found,
                     struct text advice) {
     char storage[1536], whole[4096];
@@ -1151,9 +1152,10 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
  *
  *   next       at any time while no reply to it has come whole: Lambda then serves the same event
  *              once more. Never while another one waits: the event would go to the one given up.
- *   response,  once more if the connection ended before any reply. If the first one did arrive
- *   error      after all, Lambda answers 403, and all is well. Not if it broke off within the body:
- *              Lambda then takes neither this invocation's response nor a `next`.
+ *   response,  once more if the kernel took the whole of it, or not even the head, and no reply came.
+ *   error      If the first one did arrive, the second is answered 403, and all is well, or the 403
+ *              for `next` says that it is not. Never once a part of the body has gone: Lambda then
+ *              takes neither the rest nor a `next`.
  *
  * An invocation is complete only when `next` is called again. ---- */
 
@@ -1165,10 +1167,9 @@ static const char RESTORE_ERROR[] = "/2018-06-01/runtime/restore/error";
 
 struct runtime {
     struct connection connection;
-    struct text host; /* AWS_LAMBDA_RUNTIME_API, without the path; of the environment, like it */
+    struct text host; /* AWS_LAMBDA_RUNTIME_API, without the path; points into the environment */
     struct text path; /* stands before every route; empty in Lambda */
-    bool *served;     /* one of several workers shares this with its parent: it has served an
-                       * event; NULL when there is but one */
+    bool *served;     /* shared with the parent: this worker has served an event; NULL if alone */
     /* How the outcome goes out: send_outcome, or finish_stream once a stream has begun. */
     void (*answer)(struct runtime *, const struct invocation *, struct outcome);
     struct buffer head; /* of the request that is being made */
@@ -1222,12 +1223,12 @@ static enum reading exchange(struct runtime *runtime, struct text body, int atte
     append(&runtime->head, S("\r\n"));
     for (int attempt = 1;; attempt++) {
         if (attempt > 2)
-            pause_ms(1 << 2 * (attempt - 2));
-        c->kept = c->next = c->end = begin;
+            pause_ms(1 << 2 * (attempt - 2)); /* 4, 16, 64, 256 ms */
+        c->kept = c->unread = c->end = begin;
         if (c->socket >= 0 && body.length > ONE_SEND_MAX && is_stale(c))
             hang_up(c);
         require_connection(runtime);
-        enum reading got = converse(c, text_in(&runtime->head), body, reply);
+        enum reading got = exchange_once(c, text_in(&runtime->head), body, reply);
         reply->after_resend = attempt > 1;
         if (got != LOST || attempt == attempts)
             return got;
@@ -1259,7 +1260,7 @@ static void require_usable(struct text operation, enum reading got, const struct
         fatal(operation, absent, S("the connection was lost each time; exiting"));
     if (got == CUT_OFF)
         fatal(operation, absent,
-              S("the connection broke within the body, which Lambda takes but once; exiting"));
+              S("the connection broke within the body, which Lambda takes only once; exiting"));
     if (got == REFUSED)
         fatal_reply(operation, text_of(reply->wrong));
     if (reply->status >= 500) {
@@ -1270,8 +1271,8 @@ static void require_usable(struct text operation, enum reading got, const struct
 
 /* GET, of which 200 alone is a success. Asking again after another status would be a loop that
  * never heals. */
-static enum reading wait_for(struct runtime *runtime, struct text operation, struct text route,
-                             struct reply *reply) {
+static enum reading get(struct runtime *runtime, struct text operation, struct text route,
+                        struct reply *reply) {
     begin_request(runtime, S("GET"), route, S(""), S(""));
     enum reading got = exchange(runtime, S(""), NEXT_ATTEMPTS_MAX, reply);
     require_usable(operation, got, reply);
@@ -1286,7 +1287,7 @@ static enum reading wait_for(struct runtime *runtime, struct text operation, str
  * False when it is an event of more than EVENT_MAX, of which there is only the context. */
 static bool next_invocation(struct runtime *runtime, struct reply *reply) {
     struct invocation *invocation = &reply->invocation;
-    enum reading got = wait_for(runtime, S("next invocation"), S(NEXT), reply);
+    enum reading got = get(runtime, S("next invocation"), S(NEXT), reply);
     if (invocation->request_id.length == 0 || invocation->request_id.length > REQUEST_ID_MAX ||
         !is_visible_text(invocation->request_id, S("/?#%")))
         fatal(S(REQUEST_ID), invocation->request_id,
@@ -1353,8 +1354,9 @@ static void append_error_type(struct buffer *to, const struct outcome *error) {
 /* The document that the caller gets, of `most` bytes at most: the message gives way. */
 static struct text error_json(const struct outcome *error, size_t most) {
     static char storage[ERROR_JSON_MAX];
-    char behind[6 * ERROR_TYPE_MAX + 64];
-    struct buffer json = {storage, 0, most, false}, end = {behind, 0, sizeof behind, false};
+    char end_storage[6 * ERROR_TYPE_MAX + 64];
+    struct buffer json = {storage, 0, most, false},
+                  end = {end_storage, 0, sizeof end_storage, false};
     append(&end, S("\",\"errorType\":"));
     append_json_string(&end, error_type(error));
     append(&end, S(",\"stackTrace\":[]}"));
@@ -1379,7 +1381,7 @@ static void invocation_error(struct runtime *runtime, const struct invocation *i
     post_error(runtime, S("invocation error"), error);
 }
 
-/* POST /runtime/init/error, and the same behind a restore: Lambda passes it on to the caller; the
+/* POST /runtime/init/error, and the same after a restore: Lambda passes it on to the caller; the
  * runtime then has to exit. */
 static _Noreturn void initialization_error(struct runtime *runtime, struct text route,
                                            const struct outcome *error) {
@@ -1393,7 +1395,7 @@ static _Noreturn void initialization_error(struct runtime *runtime, struct text 
  * it comes back on is one of the past, so it is closed. */
 static void next_restore(struct runtime *runtime) {
     struct reply reply;
-    wait_for(runtime, S("next restore"), S(RESTORE_NEXT), &reply);
+    get(runtime, S("next restore"), S(RESTORE_NEXT), &reply);
     hang_up(&runtime->connection);
     rewind_memory(&runtime->connection);
 }
@@ -1407,7 +1409,7 @@ static void send_outcome(struct runtime *runtime, const struct invocation *invoc
         invocation_response(runtime, invocation, outcome.response);
 }
 
-/* ---- What your function can call: the code of section 3's list. ---- */
+/* ---- What your function can call: the rest of section 3's list. ---- */
 
 uint64_t remaining_ms(const struct invocation *invocation) {
     uint64_t now = now_ms(), deadline = invocation->deadline_ms;
@@ -1456,7 +1458,7 @@ struct buffer allocate_buffer(const struct invocation *invocation, size_t capaci
 /* ---- Response streaming: a chunked body (RFC 9112 §7.1), each chunk sent as it is written, and an
  * error told in the trailer section. Linked in only if the handler calls stream_begin(). ---- */
 
-static enum { STREAM_BEGUN, STREAM_OPEN, STREAM_BROKEN } stream_state;
+static enum { STREAM_UNSENT, STREAM_OPEN, STREAM_BROKEN } stream_state;
 
 /* Small chunks must not wait until the one before them is acknowledged. */
 static void connect_for_stream(struct runtime *runtime) {
@@ -1468,16 +1470,16 @@ static void connect_for_stream(struct runtime *runtime) {
 /* Sends one chunk, or what ends the stream, behind the head if that has not gone out yet. The
  * connection is made sure of before the first, since a stream cannot be sent again. */
 static bool send_chunk(struct runtime *runtime, struct text size_line, struct text data,
-                       struct text end) {
+                       struct text more) {
     struct connection *c = &runtime->connection;
-    struct text pieces[PIECES_MAX] = {S(""), size_line, data, end};
-    if (stream_state == STREAM_BEGUN) {
+    struct text pieces[PIECES_MAX] = {S(""), size_line, data, more, S("\r\n")};
+    if (stream_state == STREAM_UNSENT) {
         pieces[0] = text_in(&runtime->head);
         if (c->socket >= 0 && is_stale(c))
             hang_up(c);
     }
     for (int attempt = 1; stream_state != STREAM_BROKEN; attempt++) {
-        if (stream_state == STREAM_BEGUN)
+        if (stream_state == STREAM_UNSENT)
             connect_for_stream(runtime);
         size_t sent = transmit(c, pieces);
         if (sent == length_of(pieces)) {
@@ -1492,12 +1494,12 @@ static bool send_chunk(struct runtime *runtime, struct text size_line, struct te
     return false;
 }
 
-static bool send_data(struct runtime *runtime, struct text data, struct text end) {
+static bool send_data(struct runtime *runtime, struct text data, struct text more) {
     char storage[18];
     struct buffer size = {storage, 0, sizeof storage, false};
-    append_in_base(&size, data.length + end.length - strlen("\r\n"), 16);
+    append_in_base(&size, data.length + more.length, 16);
     append(&size, S("\r\n"));
-    return send_chunk(runtime, text_in(&size), data, end);
+    return send_chunk(runtime, text_in(&size), data, more);
 }
 
 /* RFC 4648 §4. */
@@ -1533,13 +1535,13 @@ static void finish_stream(struct runtime *runtime, const struct invocation *invo
                           struct outcome outcome) {
     struct connection *c = &runtime->connection;
     struct reply reply;
-    if (outcome.failed && stream_state == STREAM_BEGUN) {
+    if (outcome.failed && stream_state == STREAM_UNSENT) {
         invocation_error(runtime, invocation, &outcome);
         return;
     }
     if (outcome.response.length)
-        send_data(runtime, outcome.response, S("\r\n"));
-    send_chunk(runtime, S("0\r\n"), outcome.failed ? error_trailers(&outcome) : S(""), S("\r\n"));
+        send_data(runtime, outcome.response, S(""));
+    send_chunk(runtime, S("0\r\n"), outcome.failed ? error_trailers(&outcome) : S(""), S(""));
     if (stream_state == STREAM_BROKEN)
         shutdown(c->socket, SHUT_WR);
     enum reading got = read_reply(c, &reply);
@@ -1568,7 +1570,7 @@ bool stream_begin(const struct invocation *invocation, struct text content_type)
     append_field(&runtime->head, S(TRANSFER_ENCODING), S("chunked"));
     append_field(&runtime->head, S("Trailer"), text_in(&announced));
     append(&runtime->head, S("\r\n"));
-    stream_state = STREAM_BEGUN;
+    stream_state = STREAM_UNSENT;
     runtime->answer = finish_stream;
     return true;
 }
@@ -1578,14 +1580,14 @@ bool stream_write(const struct invocation *invocation, struct text bytes) {
         return false;
     if (bytes.length == 0)
         return stream_state != STREAM_BROKEN; /* an empty chunk would be the last */
-    return send_data(invocation->runtime, bytes, S("\r\n"));
+    return send_data(invocation->runtime, bytes, S(""));
 }
 
 bool stream_begin_http(const struct invocation *invocation, struct text json) {
     if (json.length > PRELUDE_MAX || (json.length && memchr(json.data, '\0', json.length)))
         return false;
     return stream_begin(invocation, S("application/vnd.awslambda.http-integration-response")) &&
-           send_data(invocation->runtime, json, S("\0\0\0\0\0\0\0\0\r\n"));
+           send_data(invocation->runtime, json, S("\0\0\0\0\0\0\0\0"));
 }
 
 /* ==== 7 Lifecycle ============================================================================
@@ -1659,7 +1661,7 @@ static const char TRACE_VARIABLE[] = "_X_AMZN_TRACE_ID";
 /* The variable with its value, which is shorter than a head. */
 static char trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1];
 
-/* The C library's setenv would bring in the allocator and double the program. So `slots`, with room
+/* The C library's setenv would bring in the allocator, half the program's size again. So `slots`, with room
  * for two more entries, becomes the environment, and one entry is trace_variable. `slots` lives in
  * main's frame, which never returns. */
 static void reserve_trace_variable(char **slots) {
