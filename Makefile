@@ -48,7 +48,8 @@ FLOOR = -std=c11 $(WARNINGS) -Os -static -s -nostdlib -ffreestanding -fno-pie -n
 	-Wl,--build-id=none
 
 # Sanitizers for the unit tests, where the compiler has them.
-SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined 	-x c - -o /dev/null 2>/dev/null && echo -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
+SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined \
+	-x c - -o /dev/null 2>/dev/null && echo -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
 
 all: bootstrap
 
@@ -71,8 +72,7 @@ bootstrap: $(HANDLER) bootstrap.c build/command
 	@echo '$(HANDLER)' >build/handler
 
 # Changes when the command does, so that another compiler or handler builds anew.
-build/command: always
-	@mkdir -p build
+build/command: always | build
 	@echo '$(CC) $(BUILD) $(HANDLER)' | cmp -s - $@ || echo '$(CC) $(BUILD) $(HANDLER)' > $@
 
 # ---- Using it on this machine ----
@@ -122,40 +122,37 @@ test:
 test-programs: build/echo build/probe build/unit build/faults \
 		build/fuzz_seeds build/end_to_end build/sandbox build/local_lambda build/lambda_test $(EXAMPLES)
 
+build:
+	@mkdir -p build/handlers build/arm64
+
+# The executable under test, as Lambda would start it.
 build/echo: bootstrap.c build/command
 	@$(CHECK_CC)
-	$(CC) $(BUILD) bootstrap.c -o $@
+	$(CC) $(BUILD) $< -o $@
 build/probe: test/probe.c bootstrap.c build/command
 	$(CC) $(BUILD) $< -o $@
 build/handlers/%: test/handlers/%.c bootstrap.c build/command
-	@mkdir -p build/handlers
 	$(CC) $(BUILD) $< -o $@
-build/unit: test/unit.c bootstrap.c
-	@mkdir -p build
-	$(HOST_CC) $(TOOLS) -g $(SANITIZED) test/unit.c -o $@
-build/exhaustive: test/exhaustive.c test/reference.h bootstrap.c
-	@mkdir -p build
-	$(HOST_CC) $(TOOLS) test/exhaustive.c -o $@
-build/faults: test/faults.c test/doubles.h test/wire.c test/wire.h bootstrap.c
-	@mkdir -p build
-	$(HOST_CC) $(TOOLS) test/faults.c test/wire.c -o $@
-FUZZED = test/fuzz.c test/doubles.h test/reference.h test/wire.c test/wire.h bootstrap.c
-build/fuzz_seeds: $(FUZZED)
-	@mkdir -p build
-	$(HOST_CC) $(TOOLS) -Wno-format-truncation -g -DREPLAY $(SANITIZED) test/fuzz.c test/wire.c -o $@
-build/fuzz: $(FUZZED)
-	@mkdir -p build
+build/floor: test/floor.c | build
+	$(CC) $(FLOOR) $< -o $@
+
+# Programs that include bootstrap.c, with a double of the system under it.
+build/unit: OPTIONS = -g $(SANITIZED)
+build/unit build/exhaustive: build/%: test/%.c test/reference.h bootstrap.c | build
+	$(HOST_CC) $(TOOLS) $(OPTIONS) $< -o $@
+build/fuzz_seeds: OPTIONS = -Wno-format-truncation -g -DREPLAY $(SANITIZED)
+build/faults build/fuzz_seeds: test/doubles.h test/reference.h test/wire.c test/wire.h bootstrap.c | build
+	$(HOST_CC) $(TOOLS) $(OPTIONS) $(filter %.c,$(filter-out bootstrap.c,$^)) -o $@
+build/faults: test/faults.c
+build/fuzz_seeds: test/fuzz.c
+build/fuzz: test/fuzz.c test/doubles.h test/reference.h test/wire.c test/wire.h bootstrap.c | build
 	clang -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		test/fuzz.c test/wire.c -o $@
-build/floor: test/floor.c
-	@mkdir -p build
-	$(CC) $(FLOOR) test/floor.c -o $@
-build/bench: test/bench.c test/wire.c test/wire.h
-	@mkdir -p build
-	$(HOST_CC) $(TOOLS) test/bench.c test/wire.c -lm -o $@
-build/end_to_end build/local_lambda build/lambda_test build/control_plane build/sandbox build/soak: build/%: test/%.c test/wire.c test/wire.h
-	@mkdir -p build
-	$(HOST_CC) $(TOOLS) test/$*.c test/wire.c -o $@
+
+# Programs that play Lambda, or measure.
+build/end_to_end build/local_lambda build/lambda_test build/control_plane build/sandbox build/soak \
+		build/bench: build/%: test/%.c test/wire.c test/wire.h | build
+	$(HOST_CC) $(TOOLS) $< test/wire.c -lm -o $@
 
 # What needs more than a compiler: the AWS CLI, buildah, debootstrap, qemu.
 test-deploy: bootstrap build/control_plane build/local_lambda
@@ -180,11 +177,10 @@ test-clients: build/local_lambda build/probe
 test-arm64: build/end_to_end
 	$(MAKE) -s ARCH=arm64 build/arm64/echo build/arm64/probe
 	RUN_WITH=qemu-aarch64-static build/end_to_end build/arm64/echo build/arm64/probe
-build/arm64/echo: bootstrap.c
-build/arm64/probe: test/probe.c bootstrap.c
+build/arm64/echo: bootstrap.c | build
+build/arm64/probe: test/probe.c bootstrap.c | build
 build/arm64/echo build/arm64/probe:
 	@$(CHECK_CC)
-	@mkdir -p build/arm64
 	$(CC) $(BUILD) $< -o $@
 
 clean:
