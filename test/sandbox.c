@@ -3,13 +3,13 @@
  *   sandbox BOOTSTRAP [minimal]
  *
  * The file: static, no segment that can be written and executed, no executable stack. The process:
- * runs a whole life, alone and as two workers, as an unprivileged user, in an empty root that it
- * cannot write to, without /proc, /dev and /etc, with 1,024 descriptors and 128 MiB of address
- * space, under a seccomp filter that allows the system calls of the table and kills at any other.
- * Calls that are younger than Linux 4.14 answer ENOSYS, as they would there. With "minimal", and musl,
- * the table is also shown to be minimal: without any one of its calls that life ends early.
+ * runs a whole life, alone and as two workers, as an unprivileged user, in a read-only root without
+ * /proc, /dev and /etc, with 1,024 descriptors and 128 MiB of address space, under a seccomp filter
+ * that allows the system calls of the table and kills at any other. Calls that are younger than
+ * Linux 4.14 answer ENOSYS, as they would there. With "minimal", and musl, the table is also shown to
+ * be minimal: without any one of its calls that life ends early.
  *
- * Needs root, for chroot; says so and skips without.
+ * Needs root, for chroot and for the mount; says so and skips what it may not do.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE
@@ -20,11 +20,13 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -40,6 +42,11 @@ static bool check(bool fine, const char *what) {
     if (!fine)
         printf("FAIL %s\n", what);
     return fine;
+}
+
+static void skip(const char *what) {
+    skipped++;
+    printf("SKIP %s\n", what);
 }
 
 /* ---- The file ---- */
@@ -109,6 +116,7 @@ static const struct call {
     CALL(close, LIFE),
     CALL(shutdown, LIFE),
     CALL(madvise, LIFE),
+    CALL(clock_gettime, LIFE), /* of a JSON log */
     CALL(write, LIFE),
     CALL(exit_group, LIFE),
     CALL(mmap, WORKERS),
@@ -180,51 +188,68 @@ static bool filter(bool workers, bool glibc, int without) {
         struct instruction *code;
     } program = {n, code};
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(22 /* PR_SET_SECCOMP */, 2 /* SECCOMP_MODE_FILTER */, &program) == 0;
+           prctl(PR_SET_SECCOMP, 2 /* SECCOMP_MODE_FILTER */, &program) == 0;
+}
+
+/* ---- The root: a directory that holds the executable and nothing else ---- */
+
+static char root[] = "/tmp/sandbox-XXXXXX", executable[sizeof root + sizeof "/bootstrap"];
+static bool is_mounted; /* else it is only its mode that forbids writing */
+
+static bool make_root(struct image image) {
+    if (!mkdtemp(root))
+        return false;
+    snprintf(executable, sizeof executable, "%s/bootstrap", root);
+    int file = open(executable, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0555);
+    bool written = file >= 0 && write(file, image.data, image.length) == (ssize_t)image.length;
+    return file >= 0 && close(file) == 0 && written && chmod(root, 0555) == 0;
+}
+
+/* In a mount namespace of our own, which takes the mount along when its last process ends. */
+static bool mount_read_only(void) {
+    unsigned long restricted = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV;
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount(root, root, NULL, MS_BIND, NULL) == 0 &&
+           mount(NULL, root, NULL, restricted, NULL) == 0;
+}
+
+static void remove_root(void) {
+    umount2(root, MNT_DETACH); /* fails when it was not mounted */
+    unlink(executable);
+    rmdir(root);
 }
 
 /* ---- The process ---- */
 
 enum { NOBODY = 65534, DESCRIPTORS = 1024, ADDRESS_SPACE = 128 << 20, CANNOT = 99 };
 
-static char root[] = "/tmp/sandbox-XXXXXX";
 static bool glibc;
 
-static bool make_root(struct image image) {
-    char path[64];
-    if (!mkdtemp(root))
-        return false;
-    snprintf(path, sizeof path, "%s/bootstrap", root);
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0555);
-    bool written = file >= 0 && write(file, image.data, image.length) == (ssize_t)image.length;
-    return file >= 0 && close(file) == 0 && written && chmod(root, 0555) == 0;
+/* Asked as root, whom no mode hinders. */
+static bool is_read_only(const char *file) {
+    return open(file, O_WRONLY | O_CLOEXEC) < 0 && errno == EROFS;
 }
 
-static void remove_root(void) {
-    char path[64];
-    snprintf(path, sizeof path, "%s/bootstrap", root);
-    unlink(path);
-    rmdir(root);
-}
-
-static _Noreturn void enter(uint16_t port, int log, bool workers, int without) {
-    char address[64],
-        *environment[] = {address, workers ? "AWS_LAMBDA_MAX_CONCURRENCY=2" : NULL, NULL};
+static _Noreturn void enter(uint16_t port, bool workers, int without) {
+    char address[64], *environment[] = {address, "AWS_LAMBDA_LOG_FORMAT=JSON",
+                                        workers ? "AWS_LAMBDA_MAX_CONCURRENCY=2" : NULL, NULL};
     struct rlimit descriptors = {DESCRIPTORS, DESCRIPTORS}, space = {ADDRESS_SPACE, ADDRESS_SPACE};
+    int log = open("/dev/null", O_WRONLY | O_CLOEXEC);
     snprintf(address, sizeof address, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", port);
     dup2(log, STDERR_FILENO);
     dup2(log, STDOUT_FILENO);
     close(STDIN_FILENO);
-    if (chroot(root) == 0 && chdir("/") == 0 && setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 &&
-        setuid(NOBODY) == 0 && setrlimit(RLIMIT_NOFILE, &descriptors) == 0 &&
-        setrlimit(RLIMIT_AS, &space) == 0 && filter(workers, glibc, without))
+    if (chroot(root) == 0 && chdir("/") == 0 && (!is_mounted || is_read_only("/bootstrap")) &&
+        setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0 &&
+        setrlimit(RLIMIT_NOFILE, &descriptors) == 0 && setrlimit(RLIMIT_AS, &space) == 0 &&
+        filter(workers, glibc, without))
         execve("/bootstrap", (char *[]){"bootstrap", NULL}, environment);
     _exit(CANNOT);
 }
 
 /* ---- Its life: what the server does, and what has to come ---- */
 
-enum { PATIENCE_MS = 5000, LARGE = 12 << 20 }; /* more than any socket holds */
+enum { PATIENCE_MS = 20000, LARGE = 12 << 20 }; /* more than any socket holds */
 
 struct life {
     pid_t pid;
@@ -250,10 +275,10 @@ static bool readable(struct life *l, int descriptor) {
     return false;
 }
 
-static void drop(struct life *l) {
-    if (l->connection >= 0)
-        close(l->connection);
-    l->connection = -1;
+static void hang_up(int *descriptor) {
+    if (*descriptor >= 0)
+        close(*descriptor);
+    *descriptor = -1;
 }
 
 static bool receive(struct life *l) {
@@ -269,7 +294,7 @@ static bool receive(struct life *l) {
     if (n > 0)
         bytes_append(&l->input, block, (size_t)n);
     else
-        drop(l);
+        hang_up(&l->connection);
     return n > 0 || l->input.length == 0; /* closed between two requests */
 }
 
@@ -283,75 +308,70 @@ static bool asked(struct life *l, char method) {
     return l->request.method[0] == method;
 }
 
-static bool reply(struct life *l, const char *status) {
-    struct bytes out = {0};
-    bytes_format(&out, "HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n", status);
-    bool sent = send_all(l->connection, out.data, out.length);
-    bytes_free(&out);
-    return sent;
-}
-
 static char pattern[LARGE];
 
-static bool send_event(struct life *l, size_t length) {
+/* A reply with so much of the pattern behind it. */
+static bool reply(struct life *l, const char *head, size_t length) {
     struct bytes out = {0};
-    bytes_format(&out,
-                 "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: 1\r\n"
-                 "Content-Length: %zu\r\n\r\n",
-                 length);
+    bytes_format(&out, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n", head, length);
     bytes_append(&out, pattern, length);
     bool sent = send_all(l->connection, out.data, out.length);
     bytes_free(&out);
     return sent;
 }
 
+static bool send_event(struct life *l, size_t length) {
+    return asked(l, 'G') && reply(l, "200 OK\r\nLambda-Runtime-Aws-Request-Id: 1", length);
+}
+
 static bool echoes(struct life *l, size_t length, const char *status) {
-    return asked(l, 'G') && send_event(l, length) && asked(l, 'P') &&
-           l->request.body.length == length && memcmp(l->request.body.data, pattern, length) == 0 &&
-           reply(l, status);
+    return send_event(l, length) && asked(l, 'P') && l->request.body.length == length &&
+           memcmp(l->request.body.data, pattern, length) == 0 && reply(l, status, 0);
 }
 
 /* The server answers and closes when it has the beginning of a response. */
 static bool refuses_early(struct life *l) {
-    if (!asked(l, 'G') || !send_event(l, LARGE))
+    if (!send_event(l, LARGE))
         return false;
     l->input.length = 0;
     while (l->input.length < 1000)
         if (!receive(l))
             return false;
-    bool sent = reply(l, "413 Large");
-    drop(l);
+    bool sent = reply(l, "413 Large", 0);
+    hang_up(&l->connection);
     return sent;
 }
 
-/* Small, large, small again so that memory is given back, refused, cut short; then a 500 ends it. */
+/* The server is gone, which ends the process when it has tried for a while. */
+static bool loses_its_server(struct life *l) {
+    hang_up(&l->listener);
+    hang_up(&l->connection);
+    return true;
+}
+
+/* Small, large, small again so that memory is given back, refused, cut short. */
 static bool lives(struct life *l) {
     return echoes(l, 11, "202 A") && echoes(l, LARGE, "413 Large") && echoes(l, 1, "202 A") &&
-           echoes(l, 2, "202 A") && refuses_early(l) && asked(l, 'G') && reply(l, "500 x");
+           echoes(l, 2, "202 A") && refuses_early(l) && asked(l, 'G') && loses_its_server(l);
 }
 
 /* One worker serves and is then ended by a 500; another one takes its place. */
 static bool works(struct life *l) {
     bool fine = true;
     for (int i = 0; fine && i < 3; i++) {
-        fine = echoes(l, 11, "202 A") && asked(l, 'G') && reply(l, "500 x");
-        drop(l);
+        fine = echoes(l, 11, "202 A") && asked(l, 'G') && reply(l, "500 x", 0);
+        hang_up(&l->connection);
     }
     return fine;
 }
 
-/* Started before its server listens, so that it has to wait for it. */
 static bool run(bool workers, int without, int *status) {
-    struct life l = {.connection = -1};
     uint16_t port = 0;
-    int log = memfd_create("log", MFD_CLOEXEC);
-    close(listen_on_loopback(&port));
+    struct life l = {.listener = listen_on_loopback(&port), .connection = -1};
     fflush(stdout);
     l.pid = fork();
     if (l.pid == 0)
-        enter(port, log, workers, without);
-    usleep(20000);
-    l.listener = listen_on_loopback(&port);
+        enter(port, workers, without);
     bool fine = workers ? works(&l) : lives(&l);
     for (int waited = 0; !workers && fine && is_alive(&l) && waited < PATIENCE_MS; waited += 10)
         usleep(10000);
@@ -360,22 +380,24 @@ static bool run(bool workers, int without, int *status) {
         waitpid(l.pid, &l.status, 0);
     }
     *status = l.status;
-    drop(&l);
-    close(l.listener);
-    close(log);
+    hang_up(&l.connection);
+    hang_up(&l.listener);
     request_free(&l.request);
     bytes_free(&l.input);
     return fine;
+}
+
+static const char *meaning(int status) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        return ": a system call beyond the table";
+    return WIFEXITED(status) && WEXITSTATUS(status) == CANNOT ? ": it could not be entered" : "";
 }
 
 static void check_life(void) {
     int status = 0;
     bool fine = run(false, NO_CALL, &status);
     if (!check(fine && WIFEXITED(status) && WEXITSTATUS(status) == 1, "a life in the sandbox"))
-        printf("it ended with wait status %d%s\n", status,
-               WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS
-                   ? ": a system call beyond the table"
-                   : "");
+        printf("it ended with wait status %d%s\n", status, meaning(status));
     check(run(true, NO_CALL, &status), "two workers in the sandbox");
 }
 
@@ -400,6 +422,19 @@ static bool is_permitted(void) {
     return waitpid(pid, &status, 0) == pid && status == 0;
 }
 
+static void check_process(bool minimal) {
+    is_mounted = mount_read_only();
+    if (is_mounted)
+        check(is_read_only(executable), "the root is read-only, for root too");
+    else
+        skip("a read-only mount: unshare and mount are not permitted; its mode stands in for it");
+    check_life();
+    if (minimal && glibc)
+        skip("the table is minimal: only musl's calls are known so well");
+    else if (minimal)
+        check_each_call_is_needed();
+}
+
 int main(int count, char **arguments) {
     bool minimal = count == 3 && strcmp(arguments[2], "minimal") == 0;
     if (count != 2 && !minimal) {
@@ -412,16 +447,10 @@ int main(int count, char **arguments) {
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = (char)(i * 2654435761u >> 13);
     check_file(image);
-    if (make_root(image) && is_permitted()) {
-        check_life();
-        if (minimal && glibc)
-            skipped++, puts("SKIP the table is minimal: only musl's calls are known so well");
-        else if (minimal)
-            check_each_call_is_needed();
-    } else {
-        skipped++;
-        puts("SKIP a life in the sandbox: chroot and seccomp need root");
-    }
+    if (make_root(image) && is_permitted())
+        check_process(minimal);
+    else
+        skip("a life in the sandbox: chroot and seccomp need root");
     remove_root();
     printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
     return failed ? 1 : 0;
