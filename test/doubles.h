@@ -38,6 +38,7 @@ static pid_t double_getppid(void);
 static pid_t double_waitpid(void);
 static int double_prctl(void);
 static ssize_t double_write(int descriptor, const void *data, size_t length);
+static long double_clock_gettime(void);
 static _Noreturn void double_exit(int status);
 
 #define socket(domain, type, protocol) double_socket()
@@ -56,6 +57,7 @@ static _Noreturn void double_exit(int status);
 #define waitpid(pid, status, options) double_waitpid()
 #define prctl(option, value) double_prctl()
 #define write(descriptor, data, length) double_write(descriptor, data, length)
+#define syscall(number, clock, now) double_clock_gettime()
 #define exit(status) double_exit(status)
 #define main runtime_main
 #include "../bootstrap.c"
@@ -75,5 +77,6 @@ static _Noreturn void double_exit(int status);
 #undef waitpid
 #undef prctl
 #undef write
+#undef syscall
 #undef exit
 #undef main
