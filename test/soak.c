@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,22 +67,26 @@ static void start(const char *bootstrap) {
     snprintf(address, sizeof address, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", port);
     runtime = fork();
     if (runtime == 0) {
+        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a huge page would count whole */
         execve(bootstrap, (char *[]){"bootstrap", NULL}, environment);
         perror("soak: cannot execute bootstrap");
         _exit(1);
     }
 }
 
+/* Counted page by page; VmRSS of /proc/PID/status is inaccurate, says proc(5). */
 static size_t resident_kib(void) {
-    char path[64], line[256];
+    char path[64], line[4096];
     size_t kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)runtime);
+    snprintf(path, sizeof path, "/proc/%d/smaps", (int)runtime);
     FILE *lines = fopen(path, "re");
     while (lines && fgets(line, sizeof line, lines))
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kib = strtoul(line + 6, NULL, 10);
+        if (strncmp(line, "Rss:", 4) == 0)
+            kib += strtoul(line + 4, NULL, 10);
     if (lines)
         fclose(lines);
+    if (kib == 0)
+        give_up("its memory cannot be read from /proc");
     return kib;
 }
 
@@ -227,15 +231,14 @@ static void echo(size_t length, bool faults) {
     const char *event = data + any(EVENT_MAX);
     uint64_t id = events;
     serve_event(id, event, length, faults);
-    uint64_t fault =
-        faults ? any(16) : 15; /* one at most, since a response is sent twice at most */
+    uint64_t fault = faults ? any(16) : 15; /* one at most: a response is sent twice at most */
     /* While the handler works. A larger response may be half out by then, which ends the runtime by
      * design: that case, and that it ends so, is in end_to_end.c. */
     if (fault == 0 && length <= ONE_SEND_MAX)
         break_off(false);
     take_response(id, event, length);
-    if (fault == 1 ||
-        fault == 2) { /* the reply is lost: the response comes again, and is refused */
+    /* The reply is lost: the response comes again, and is refused. */
+    if (fault == 1 || fault == 2) {
         if (any(2))
             reply("HTTP/1.1 202");
         break_off(any(2));
@@ -252,11 +255,11 @@ static void echo(size_t length, bool faults) {
     bytes_echoed += length;
 }
 
-/* Resident memory when small events have followed the large ones, and it waits. */
+/* Resident memory when small events have followed the large ones, and it has asked for the next. */
 static size_t settled_kib(void) {
     for (int i = 0; i < 4; i++)
         echo(any(SMALL), false);
-    usleep(2000);
+    await(connection);
     return resident_kib();
 }
 
