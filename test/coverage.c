@@ -1,17 +1,9 @@
-/* coverage.c - a program of ours, PROGRAM, that also keeps its record of executed lines when a
- * signal ends it, as the tests end every runtime. For gcc with --coverage: see coverage.sh.
+/* coverage.c - linked into a program that gcc has built with --coverage, keeps its record of executed
+ * lines when a signal ends it, as the tests end every runtime: see coverage.sh.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE
-#ifndef PROGRAM
-#define PROGRAM "../bootstrap.c"
-#endif
 #include <signal.h>
-#include <sys/prctl.h>
-
-/* Workers end with their parent: by a signal that can be handled. */
-#define prctl(option, number) prctl(option, SIGTERM)
-#include PROGRAM
 
 void __gcov_dump(void);
 

@@ -16,25 +16,32 @@ fail() {
 
 command -v gcov >gcov.txt || fail "no gcov; apt install gcc (Debian, Ubuntu), apk add gcc (Alpine)"
 
-# end_to_end ends each runtime by SIGKILL, which would lose the record. With RUN_WITH it leaves out
-# what measures memory and counts system calls, which are not the same here.
-sed 's/pid, SIGKILL)/pid, SIGTERM)/' "$here/end_to_end.c" >end_to_end.c
-build() { # NAME FILE FLAG...: with its record in a folder of its own
+# A copy of the sources in which no process ends by SIGKILL, which would lose its record.
+mkdir test
+(cd "$here/.." && for file in bootstrap.c test/*.c test/*.h; do
+    sed 's/SIGKILL/SIGTERM/' "$file" >"$scratch/$file"
+done)
+
+for name in wire coverage end_to_end; do
+    gcc -std=c11 -O2 -w -c test/$name.c -o $name.o || fail "cannot build $name.c"
+done
+gcc end_to_end.o wire.o -o end_to_end || fail "cannot link end_to_end"
+build() { # NAME FILE ARGUMENT...: with its record in a folder of its own
     name=$1 file=$2
     shift 2
-    mkdir -p "$name"
-    (cd "$name" && gcc -std=c11 -O0 -g -w --coverage -D_exit=exit -I"$here" "$@" "$file" -o "$name") ||
+    mkdir "$name"
+    (cd "$name" && gcc -std=c11 -O0 -g -w --coverage -D_exit=exit "../$file" "$@" -o "$name") ||
         fail "cannot build $name"
 }
-gcc -std=c11 -O2 -w -I"$here" end_to_end.c "$here/wire.c" -o end_to_end || fail "cannot build end_to_end"
-gcc -std=c11 -O2 -w -c "$here/wire.c" -o wire.o || fail "cannot build wire.c"
-build echo "$here/coverage.c" -DPROGRAM='"../bootstrap.c"'
-build probe "$here/coverage.c" -DPROGRAM='"probe.c"'
-build unit "$here/unit.c"
-build faults "$here/faults.c" ../wire.o
-build replay "$here/fuzz.c" ../wire.o -DREPLAY
-build exhaustive "$here/exhaustive.c"
+build echo bootstrap.c ../coverage.o
+build probe test/probe.c ../coverage.o
+build unit test/unit.c
+build faults test/faults.c ../wire.o
+build replay test/fuzz.c ../wire.o -DREPLAY
+build exhaustive test/exhaustive.c
 
+# With RUN_WITH end_to_end leaves out what measures memory and counts system calls, which are not the
+# same here.
 for run in "unit/unit" "exhaustive/exhaustive -1" "replay/replay seeds $here/seeds.txt" \
     "faults/faults" "env RUN_WITH=env ./end_to_end echo/echo probe/probe"; do
     echo "-- $run"

@@ -32,7 +32,7 @@ static void compare(struct text text, bool (*agrees)(struct text)) {
     }
 }
 
-/* A million comparisons are one test. */
+/* All that was compared since the last call is one test. */
 static void done(const char *what) {
     printf("%-28s %9llu strings, %llu different\n", what, (unsigned long long)compared,
            (unsigned long long)different);
@@ -173,10 +173,7 @@ static void check_heads(void) {
             all_strings(lines, sizeof lines / sizeof *lines, 3 + more, status[i], bodies[n], reply);
 }
 
-int main(int count, char **arguments) {
-#define OK "HTTP/1.1 200 OK\r\n"
-#define CHUNKED OK "Transfer-Encoding: chunked\r\n\r\n"
-    more = count > 1 ? (size_t)strtol(arguments[1], NULL, 10) : 0;
+static void check_texts(void) {
     all_bytes(S("019afgF+- x"), 5 + more, S(""), S(""), number_agrees);
     check_large_numbers();
     done("numbers");
@@ -195,6 +192,11 @@ int main(int count, char **arguments) {
     all_replacements(S("127.0.0.1:9001/a"), address_agrees);
     all_replacements(S("localhost:80"), address_agrees);
     done("addresses");
+}
+
+static void check_replies(void) {
+#define OK "HTTP/1.1 200 OK\r\n"
+#define CHUNKED OK "Transfer-Encoding: chunked\r\n\r\n"
     all_bytes(S("0125 9\t\rx\x80\x7f\0"), 5 + more, S("HTTP/1."), S("\r\n\r\n"), reply);
     all_replacements(S("HTTP/1.1 200 OK\r\n\r\nx"), reply);
     done("status lines");
@@ -210,6 +212,19 @@ int main(int count, char **arguments) {
     done("chunks and trailer sections");
     check_heads();
     done("heads");
+}
+
+int main(int count, char **arguments) {
+    char *end = "";
+    if (count > 1)
+        more = (size_t)strtol(arguments[1], &end, 10);
+    if (*end || count > 2) {
+        fprintf(stderr, "exhaustive: %s: expected MORE, such as 1 or -1, or nothing\n",
+                arguments[1]);
+        return 2;
+    }
+    check_texts();
+    check_replies();
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;
 }

@@ -78,11 +78,21 @@ static bool take_escape(char letter) {
     return true;
 }
 
+static struct text received(void) {
+    return (struct text){run.reply.data, run.reply.length};
+}
+
+/* What is in it but for the body, which is freed. */
+static enum verdict judge_reply(struct reference_reply *found) {
+    enum verdict verdict = reference_reply(received(), run.reply_ending, found);
+    free(found->body);
+    return verdict;
+}
+
 /* What a reply to `next` means: an event, or one that is too large, or no reason to answer. */
 static enum verdict judge_event(struct reference_reply *found) {
     static const struct text but = {"/?#%", 4};
-    enum verdict verdict =
-        reference_reply((struct text){run.reply.data, run.reply.length}, run.reply_ending, found);
+    enum verdict verdict = reference_reply(received(), run.reply_ending, found);
     if (verdict != VALID && verdict != BEYOND_EVENT_MAX)
         return verdict;
     bool fine = found->status == 200 && found->id.length >= 1 && found->id.length <= 256 &&
@@ -123,10 +133,7 @@ static void check_answer(const struct request *request) {
 /* May the request be sent again, which says that it had no whole reply? */
 static void check_repeated(void) {
     struct reference_reply found;
-    enum verdict verdict =
-        reference_reply((struct text){run.reply.data, run.reply.length}, run.reply_ending, &found);
-    free(found.body);
-    require(verdict == MORE_NEEDED, "sends a request again that had a reply");
+    require(judge_reply(&found) == MORE_NEEDED, "sends a request again that had a reply");
     require(++run.attempts <= (run.is_answer ? POST_ATTEMPTS_MAX : NEXT_ATTEMPTS_MAX),
             "sends a request too often");
 }
@@ -134,9 +141,7 @@ static void check_repeated(void) {
 /* It goes on after an answer: that had a reply, and none that ends the program. */
 static void check_goes_on(void) {
     struct reference_reply found;
-    enum verdict verdict =
-        reference_reply((struct text){run.reply.data, run.reply.length}, run.reply_ending, &found);
-    free(found.body);
+    enum verdict verdict = judge_reply(&found);
     bool lost = verdict == MORE_NEEDED && run.streamed; /* said, and on */
     require(lost || ((verdict == VALID || verdict == BEYOND_EVENT_MAX) && found.status < 500),
             "goes on after a reply that should end it");
@@ -145,18 +150,14 @@ static void check_goes_on(void) {
 /* Called once for each request, when its first byte goes out. */
 static void request_begins(const char *bytes) {
     bool is_answer = bytes[0] == 'P';
-    if (is_answer && run.is_answer) {
+    if (is_answer == run.is_answer && run.attempts > 0) {
         check_repeated();
-    } else if (is_answer) {
-        event_begins();
-        run.attempts = 1;
-    } else if (run.is_answer) {
-        check_goes_on();
-        run.attempts = 1;
-    } else if (run.attempts == 0) {
-        run.attempts = 1;
     } else {
-        check_repeated();
+        run.attempts = 1;
+        if (is_answer)
+            event_begins();
+        else if (run.is_answer)
+            check_goes_on();
     }
     if (!is_answer)
         run.failed = run.streamed = false;
@@ -189,13 +190,16 @@ static void check_end(void) {
                 "ends after a fine reply");
     else
         require(verdict == NOT_HTTP || (verdict == MORE_NEEDED && run.attempts > 1) ||
-                    field_of((struct text){run.reply.data, run.reply.length},
-                             "Lambda-Runtime-Invocation-Id")
-                            .length > INVOCATION_ID_MAX,
+                    field_of(received(), "Lambda-Runtime-Invocation-Id").length > INVOCATION_ID_MAX,
                 "ends after a fine event");
 }
 
 /* ---- The system calls of the conversation ---- */
+
+static ssize_t fails(int error) {
+    errno = error;
+    return -1;
+}
 
 static int double_socket(void) {
     return 3;
@@ -204,10 +208,9 @@ static int double_socket(void) {
 static int double_connect(int descriptor) {
     require(descriptor == 3 && !run.open, "connects a socket that is connected");
     run.failed_to_connect = take_escape('c');
-    errno = ECONNREFUSED;
     run.open = !run.failed_to_connect;
     run.request.length = 0;
-    return run.open ? 0 : -1;
+    return run.open ? 0 : (int)fails(ECONNREFUSED);
 }
 
 static ssize_t double_writev(int descriptor, const struct iovec *pieces, int count) {
@@ -215,10 +218,8 @@ static ssize_t double_writev(int descriptor, const struct iovec *pieces, int cou
     size_t most = SIZE_MAX, sent = 0;
     if (run.request.length == 0)
         request_begins(pieces[0].iov_base);
-    if (!run.open || take_escape('x')) {
-        errno = EPIPE;
-        return -1;
-    }
+    if (!run.open || take_escape('x'))
+        return fails(EPIPE);
     if (take_escape('<') && run.rest.length) {
         most = (unsigned char)run.rest.data[0] * 16u + 1;
         run.rest = (struct text){run.rest.data + 1, run.rest.length - 1};
@@ -246,50 +247,47 @@ static ssize_t connection_ends(bool reset) {
     run.open = false;
     run.request.length = 0;
     run.reply_ending = reset ? BROKEN : CLOSED;
-    errno = ECONNRESET;
-    return reset ? -1 : 0;
+    return reset ? fails(ECONNRESET) : 0;
 }
 
-static ssize_t double_recv(int descriptor, void *to, size_t room, int flags) {
-    require(descriptor == 3, "receives on a closed connection");
-    if (!run.open)
-        return connection_ends(true);
-    while (take_escape('|') || take_escape('x') || take_escape('c') || take_escape('<'))
-        ;
-    if (at_escape('?') && (flags & MSG_DONTWAIT)) {
-        errno = EAGAIN;
-        return -1;
-    }
-    if (take_escape('?') && !request_is_whole())
-        longjmp(run.end, WAITS);
-    if (take_escape('i')) {
-        errno = EINTR;
-        return -1;
-    }
-    if (at_escape('.') || at_escape('!')) {
-        bool reset = at_escape('!');
-        if (!(flags & MSG_PEEK))
-            take_escape(run.rest.data[1]);
-        return connection_ends(reset);
-    }
-    size_t n = bytes_ready();
-    if (n == 0 && (flags & MSG_DONTWAIT)) {
-        errno = EAGAIN;
-        return -1;
-    }
-    if (n == 0)
-        longjmp(run.end, WAITS);
-    require(room > 0, "receives into no room");
-    n = n < room ? n : room;
-    n = n < run.piece ? n : run.piece;
+static ssize_t deliver(void *to, size_t n, bool peek) {
     memcpy(to, run.rest.data, n);
-    if (flags & MSG_PEEK)
+    if (peek)
         return (ssize_t)n;
     if (run.request.length && request_is_whole())
         run.request.length = 0;
     bytes_append(&run.reply, to, n);
     run.rest = (struct text){run.rest.data + n, run.rest.length - n};
     return (ssize_t)n;
+}
+
+static ssize_t double_recv(int descriptor, void *to, size_t room, int flags) {
+    bool peek = flags & MSG_PEEK, wait = !(flags & MSG_DONTWAIT);
+    require(descriptor == 3, "receives on a closed connection");
+    if (!run.open)
+        return connection_ends(true);
+    while (take_escape('|') || take_escape('x') || take_escape('c') || take_escape('<'))
+        ;
+    if (at_escape('?') && !wait)
+        return fails(EAGAIN);
+    if (take_escape('?') && !request_is_whole())
+        longjmp(run.end, WAITS);
+    if (take_escape('i'))
+        return fails(EINTR);
+    if (at_escape('.') || at_escape('!')) {
+        bool reset = at_escape('!');
+        if (!peek)
+            take_escape(run.rest.data[1]);
+        return connection_ends(reset);
+    }
+    size_t n = bytes_ready();
+    if (n == 0 && !wait)
+        return fails(EAGAIN);
+    if (n == 0)
+        longjmp(run.end, WAITS);
+    require(room > 0, "receives into no room");
+    n = n < room ? n : room;
+    return deliver(to, n < run.piece ? n : run.piece, peek);
 }
 
 static int double_setsockopt(int descriptor, const void *value) {
@@ -356,6 +354,10 @@ static ssize_t double_write(int descriptor, const void *data, size_t length) {
     return (ssize_t)length;
 }
 
+static long double_clock_gettime(void) {
+    return 0;
+}
+
 static _Noreturn void double_exit(int status) {
     require(status == 1, "exits with another status");
     longjmp(run.end, ENDED);
@@ -420,8 +422,7 @@ static void fuzz_reply(struct text script) {
     if (setjmp(run.end) != 0)
         return;
     enum reading got = read_reply(&connection, &reply);
-    require(reply_agrees((struct text){run.reply.data, run.reply.length}, run.reply_ending, got,
-                         &reply),
+    require(reply_agrees(received(), run.reply_ending, got, &reply),
             "reads another reply than was sent");
 }
 

@@ -1,6 +1,6 @@
 /* reference.h - what the parsers of bootstrap.c are to find, in the slowest and most obvious way
- * there is: patterns and whole strings, no state, no speed. Shares nothing with bootstrap.c but the
- * type of a text. The exhaustive tests and the fuzz targets compare the two.
+ * there is: patterns and whole strings, no state, no speed. Shares nothing with bootstrap.c but its
+ * limits and the type of a text. The exhaustive tests and the fuzz targets compare the two.
  *
  * Does not know HEAD_MAX: its callers stay far below.
  *
@@ -99,7 +99,7 @@ static bool reference_address(struct text t, struct reference_address *to) {
     snprintf(name, sizeof name, "%.*s", (int)strcspn(to->host, ":"), to->host);
     const char *colon = strchr(to->host, ':');
     to->port = 80;
-    if (colon && !reference_number(text_of(colon + 1), 10, &to->port))
+    if (colon && !reference_number((struct text){colon + 1, strlen(colon + 1)}, 10, &to->port))
         return false;
     if (strcasecmp(name, "localhost") == 0)
         inet_pton(AF_INET, "127.0.0.1", &number);
@@ -122,7 +122,6 @@ struct reference_reply {
     struct text id, length, encoding; /* of the last head; data is NULL when absent */
     char *body;                       /* on the heap */
     size_t body_length;
-    bool until_close;
 };
 
 static const char *const status_lines[] = {"HTTP/1.0 %d%d%d", "HTTP/1.1 %d%d%d",
@@ -191,12 +190,12 @@ static bool contradicts(struct text before, struct text line) {
         "Lambda-Runtime-Invocation-Id",
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        struct text first = field_of(before, counts[i]), value = absent;
-        if (is_named(line, counts[i]))
-            value = value_of(line);
-        if (first.data && value.data &&
-            (i == CODING || first.length != value.length ||
-             memcmp(first.data, value.data, value.length) != 0))
+        struct text first = field_of(before, counts[i]);
+        if (!first.data || !is_named(line, counts[i]))
+            continue;
+        struct text value = value_of(line);
+        if (i == CODING || first.length != value.length ||
+            memcmp(first.data, value.data, value.length) != 0)
             return true;
     }
     return false;
@@ -288,15 +287,14 @@ static enum verdict take_body(struct text bytes, enum ending ending,
         return NOT_HTTP;
     if (reply->encoding.data)
         return take_chunks(bytes, reply);
-    if (reply->length.data && !reference_number(reply->length, 10, &length))
-        return NOT_HTTP;
     if (!reply->length.data) {
-        reply->until_close = true;
         reply->persistent = false;
         if (!add_to_body(reply, bytes))
             return BEYOND_EVENT_MAX;
         return ending == CLOSED ? VALID : MORE_NEEDED;
     }
+    if (!reference_number(reply->length, 10, &length))
+        return NOT_HTTP;
     if (length > EVENT_MAX)
         return BEYOND_EVENT_MAX;
     if (length > bytes.length)

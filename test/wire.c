@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- Limits ------------------------------------------------------------------------------- */
+/* ---- Limits ---- */
 
 enum {
     HEAD_MAX = 1 << 20,       /* Lambda's quota for request line and header values together */
@@ -28,7 +28,7 @@ enum {
     LENGTH_DIGITS = 15 /* significant digits of a length: no overflow, decimal or hexadecimal */
 };
 
-/* ---- Bytes -------------------------------------------------------------------------------- */
+/* ---- Bytes ---- */
 
 static void reserve(struct bytes *to, size_t more) {
     if (more <= to->capacity - to->length)
@@ -83,7 +83,7 @@ void bytes_free(struct bytes *bytes) {
     *bytes = (struct bytes){0};
 }
 
-/* ---- Text: pointer and length ------------------------------------------------------------- */
+/* ---- Text: pointer and length ---- */
 
 struct text {
     const char *at;
@@ -160,7 +160,7 @@ static bool parse_length(struct text t, unsigned base, uint64_t *value) {
     return t.length > 0;
 }
 
-/* ---- Lines -------------------------------------------------------------------------------- */
+/* ---- Lines ---- */
 
 enum line { LINE_INCOMPLETE, LINE_WHOLE, LINE_WRONG };
 
@@ -193,7 +193,7 @@ static const char *check_field(struct text line, struct text *name, struct text 
     return NULL;
 }
 
-/* ---- The head ----------------------------------------------------------------------------- */
+/* ---- The head ---- */
 
 /* RFC 9112 3: method SP request-target SP HTTP-version. */
 static const char *parse_request_line(struct text line, struct request *r, bool *http_1_0) {
@@ -307,7 +307,7 @@ static enum line parse_head(struct text *rest, struct request *r, struct framing
     return r->wrong != NULL ? LINE_WRONG : found;
 }
 
-/* ---- The chunked body (RFC 9112 7.1) ------------------------------------------------------ */
+/* ---- The chunked body (RFC 9112 7.1) ---- */
 
 /* quoted-string, RFC 9110 5.6.4: its length with the quotes, 0 when it is none. */
 static size_t quoted_length(struct text t) {
@@ -408,7 +408,7 @@ static enum line parse_chunked(struct text *rest, struct request *r) {
     }
 }
 
-/* ---- The request -------------------------------------------------------------------------- */
+/* ---- The request ---- */
 
 static enum reading incomplete(struct request *r) {
     bytes_free(&r->body);
@@ -482,7 +482,7 @@ bool request_field_is(const struct request *r, const char *name, const char *val
     return found != NULL && length == strlen(value) && memcmp(found, value, length) == 0;
 }
 
-/* ---- Sockets and the clock ---------------------------------------------------------------- */
+/* ---- Sockets and the clock ---- */
 
 int listen_on_loopback(uint16_t *port) {
     struct sockaddr_in address = {
@@ -524,7 +524,7 @@ uint64_t now_us(void) {
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* ---- JSON and base64 ---------------------------------------------------------------------- */
+/* ---- JSON and base64 ---- */
 
 /* The length of the well-formed UTF-8 sequence at `s` (Unicode, table 3-7), 0 when there is
  * none: overlong, surrogate, beyond U+10FFFF, cut off. */
