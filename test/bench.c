@@ -12,7 +12,8 @@
  *   cc -O2 bench.c wire.c -lm -o bench
  *   bench --floor FLOOR [NAME=]PROGRAM [[NAME=]PEER ...]      bench --help
  *
- * Linux: /proc, ptrace, sched_setaffinity.
+ * First come the programs and Lambda's part in the conversation, then what is measured, then how
+ * it is shown. Linux: /proc, ptrace, sched_setaffinity.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE 1
@@ -29,7 +30,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,118 +50,105 @@
 enum {
     PROGRAMS_MAX = 12,          /* as many as a picture can show */
     CONNECTIONS_MAX = 8,        /* that one program holds open at once; clients keep one or two */
-    GROUP_MAX = 64,             /* processes of one program */
-    PATIENCE_S = 10,            /* a program that is silent for so long is broken */
+    FILES_MAX = 1024,           /* that one program maps */
+    SAMPLES_MAX = 2000,         /* of a kind: all invocations of a case, and the most --starts */
+    PATIENCE_S = 10,            /* a silent program is broken; Lambda gives no more to initialize */
     RECEIVED_MAX = 7 * 1048576, /* one request: Lambda's 6 MB and a generous head */
+    QUOTED_MAX = 300,           /* of a body in a message */
+    WARM_UP = 3,                /* invocations before the first that counts */
     BLOCK = 4,                  /* invocations of one program before it is another's turn */
-    GENERATIONS =
-        10,      /* of fresh processes for each case: where its pages lie is a process's luck */
-    WARM_UP = 3, /* invocations, or starts, before the first that counts */
+    FOOTPRINTS = 15,            /* processes whose memory and page faults are looked at */
     TRACED_INVOCATIONS = 10,
-    QUOTED_MAX = 300, /* of a body in a message */
-    QUICK = 10,       /* --quick does this part of the work */
+    SETTLE_MS = 10,       /* a program behind its poll has arrived in its recv by then */
+    REST_MS = 50,         /* the same of a traced one */
+    STORAGE_STARTS = 100, /* fewer than the others: each waits for the disk */
+    STORAGE_STARTS_MIN = 20,
+    PROGRESS_US = 5000000, /* between two lines of progress */
+    QUICK = 10,            /* --quick does this part of the work */
 };
 
-/* Ratios that a quiet machine stays below, and above which small differences mean nothing. */
-static const double NOISY_SPREAD = 1.5, NOISY_COLD = 1.03, NOISY_WARM = 1.05;
+/* A slow program gets fewer invocations, and starts from storage, so that a run with it ends. */
+static const uint64_t warm_ns = 300000000, storage_ns = 15000000000;
 
-/* A slow program gets fewer invocations, so that a run with it still ends. */
-static const double warm_seconds = 3, page_cold_seconds = 15;
-enum { PAGE_COLD_STARTS = 100, SLOW_PROGRAM_MIN = 20 };
+/* Ratios that a quiet machine stays below, and above which small differences mean nothing. */
+static const double noisy_spread = 1.5, noisy_cold = 1.03, noisy_warm = 1.05;
+
+/* Cold starts of each program, and its processes for each warm case: it is a process's luck where
+ * its pages lie. */
+static unsigned starts = 300, processes = 10;
 
 static const struct event_case {
     const char *name;
     size_t length;
-    unsigned invocations;
-} event_cases[] = {{"16 B", 16, 2000},
-                   {"2 KB", 2048, 2000},
-                   {"100 KB", 102400, 800},
-                   {"1 MB", 1048576, 320},
-                   {"6 MB", 6291456, 160}};
+    unsigned invocations; /* of each process */
+} event_cases[] = {{"16 B", 16, 200},
+                   {"2 KB", 2048, 200},
+                   {"100 KB", 102400, 80},
+                   {"1 MB", 1048576, 32},
+                   {"6 MB", 6291456, 16}};
 enum { EVENT_CASES = sizeof event_cases / sizeof event_cases[0] };
-
-#define REQUEST_ID "3d0f0b2a-5c1e-4e63-9d3b-6a1f2c7e8b90"
-static const char accepted[] = "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
-                               "Content-Length: 16\r\n\r\n{\"status\":\"OK\"}\n";
 
 /* ---- Messages ----------------------------------------------------------------------------- */
 
-/* A colon at the end asks for errno's text. */
-__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...) {
+static void say(const char *prefix, const char *format, va_list arguments) {
     int reason = errno;
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("bench: ", stderr);
+    fputs(prefix, stderr);
     vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    if (format[strlen(format) - 1] == ':')
+    if (format[strlen(format) - 1] == ':') /* asks for errno's text */
         fprintf(stderr, " %s", strerror(reason));
     fputc('\n', stderr);
-    exit(1);
 }
 
-static void progress_end(void) {
-    if (isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
+__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    say("bench: ", format, arguments);
+    va_end(arguments);
+    exit(1);
 }
 
 __attribute__((format(printf, 1, 2))) static void warn(const char *format, ...) {
     va_list arguments;
-    progress_end();
     va_start(arguments, format);
-    fputs("bench: warning: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    say("bench: warning: ", format, arguments);
     va_end(arguments);
 }
 
-/* On a terminal one line that is written over; in a log a line now and then. */
+/* On long runs a line now and then. */
 __attribute__((format(printf, 1, 2))) static void progress(const char *format, ...) {
     static uint64_t last;
-    static bool terminal_known, terminal;
-    if (!terminal_known)
-        terminal = isatty(STDERR_FILENO);
-    terminal_known = true;
-    uint64_t now = now_us(), pause = terminal ? 100000 : 10000000;
-    if (last != 0 && now - last < pause)
+    uint64_t now = now_us();
+    va_list arguments;
+    if (last != 0 && now - last < PROGRESS_US)
         return;
     last = now;
-    va_list arguments;
     va_start(arguments, format);
-    fputs(terminal ? "\r\033[Kbench: " : "bench: ", stderr);
-    vfprintf(stderr, format, arguments);
-    if (!terminal)
-        fputc('\n', stderr);
+    say("bench: ", format, arguments);
     va_end(arguments);
 }
 
 /* ---- Samples ------------------------------------------------------------------------------ */
 
-/* Nanoseconds as a rule, in the order of measuring until sorted. */
+/* Times in nanoseconds, as a rule; in the order of measuring. */
 struct samples {
-    uint64_t *at;
-    size_t count, capacity;
+    uint64_t at[SAMPLES_MAX];
+    size_t count;
 };
+
+static uint64_t nanoseconds(struct timespec t) {
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 
 static uint64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+    return nanoseconds(t);
 }
 
 static void keep(struct samples *to, uint64_t sample) {
-    if (to->count == to->capacity) {
-        to->capacity = to->capacity == 0 ? 512 : to->capacity * 2;
-        to->at = realloc(to->at, to->capacity * sizeof *to->at);
-        if (to->at == NULL)
-            die("no memory for %zu samples", to->capacity);
-    }
+    if (to->count == SAMPLES_MAX)
+        die("more than %d samples", SAMPLES_MAX);
     to->at[to->count++] = sample;
-}
-
-static void samples_free(struct samples *samples) {
-    free(samples->at);
-    *samples = (struct samples){0};
 }
 
 static int by_value(const void *a, const void *b) {
@@ -169,28 +156,33 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Nearest rank, in microseconds; leaves the order of measuring as it is. */
+/* Nearest rank. */
 static double percentile(const struct samples *samples, unsigned percent) {
-    if (samples->count == 0)
+    struct samples sorted = *samples;
+    if (sorted.count == 0)
         return 0;
-    uint64_t *sorted = malloc(samples->count * sizeof *sorted);
-    if (sorted == NULL)
-        die("no memory for %zu samples", samples->count);
-    memcpy(sorted, samples->at, samples->count * sizeof *sorted);
-    qsort(sorted, samples->count, sizeof *sorted, by_value);
-    size_t rank = (samples->count * percent + 99) / 100;
-    double value = (double)sorted[rank == 0 ? 0 : rank - 1] / 1000;
-    free(sorted);
-    return value;
+    qsort(sorted.at, sorted.count, sizeof sorted.at[0], by_value);
+    return (double)sorted.at[(sorted.count * percent + 99) / 100 - 1];
+}
+
+static double microseconds(const struct samples *samples, unsigned percent) {
+    return percentile(samples, percent) / 1000;
 }
 
 /* ---- Programs ----------------------------------------------------------------------------- */
+
+struct cold {
+    struct samples first_poll, first_response;
+};
+
+/* What a program sends to us. */
+enum kind { POLL, RESPONSE, KINDS };
 
 /* A request as this program sends it for the event at hand. When the next one begins with the
  * same head it has the same length too, so that nothing needs to be parsed while time runs. */
 struct learned {
     struct bytes message;
-    size_t head_length; /* 0: not learned, or of no fixed length */
+    size_t head_length; /* 0: not learned, of no fixed length, or waiting for 100 Continue */
 };
 
 struct program {
@@ -204,25 +196,43 @@ struct program {
     size_t connection_count;
     unsigned connections_made; /* since it was started */
     bool one_connection;       /* it keeps to a single one: no need to look for others */
-    struct learned poll, response;
-    struct bytes files; /* that it had mapped at its first poll: names, each with its NUL */
-    struct samples first_poll, first_response, page_cold_poll, latency, processor;
+    int polling;               /* the connection of its last poll */
+    struct learned learned[KINDS];
+    char *files[FILES_MAX]; /* itself, and whatever it was seen to map */
+    size_t file_count;
+    struct cold cold[2]; /* and with its files dropped from the page cache */
+    struct samples latency, processor;
+    uint64_t spent;       /* on what is measured now */
     uint64_t children_ns; /* processor time of the children that ended during a case */
 };
 
-static struct program programs[PROGRAMS_MAX];
+static struct program programs[PROGRAMS_MAX], *turn[PROGRAMS_MAX];
 static size_t program_count;
+static int name_width = sizeof "program" - 1;
 static bool has_floor; /* programs[0] is the floor */
 static int null_fd;
 
-static void set_patience(int fd) {
+/* A new order for each round, so that no program always follows the same other. */
+static void shuffle(void) {
+    static uint32_t random = 88172645;
+    for (size_t i = program_count; i > 1; i--) {
+        random = random * 1664525 + 1013904223;
+        size_t other = (random >> 8) % i;
+        struct program *last = turn[i - 1];
+        turn[i - 1] = turn[other];
+        turn[other] = last;
+    }
+}
+
+static int listen_with_patience(uint16_t *port) {
     struct timeval patience = {.tv_sec = PATIENCE_S};
-    int on = 1;
+    int on = 1, fd = listen_on_loopback(port);
     /* An accepted socket begins with its listener's options (Linux). */
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-        die("setsockopt:");
+        die("a port on 127.0.0.1:");
+    return fd;
 }
 
 /* The variables of a function in the cloud that a runtime may want. */
@@ -247,29 +257,36 @@ static void set_environment(struct program *p, uint16_t port) {
     memcpy(p->environment, variables, sizeof variables);
 }
 
+static void set_name(struct program *p, const char *name, size_t length) {
+    p->name = strndup(name, length);
+    if (p->name == NULL || length == 0)
+        die("a name is expected before the = of %s", name);
+    for (const struct program *other = programs; other < p; other++)
+        if (strcmp(other->name, p->name) == 0)
+            die("two programs are called %s: NAME=PATH gives one another name", p->name);
+    name_width = (int)length > name_width ? (int)length : name_width;
+}
+
 static void add_program(const char *argument) {
     if (program_count == PROGRAMS_MAX)
         die("%d programs at most", PROGRAMS_MAX);
-    struct program *p = &programs[program_count++];
+    struct program *p = &programs[program_count];
     const char *equals = strchr(argument, '=');
     const char *path = equals == NULL ? argument : equals + 1;
-    const char *slash = strrchr(path, '/');
-    p->name = equals == NULL ? slash == NULL ? path : slash + 1
-                             : strndup(argument, (size_t)(equals - argument));
-    if (p->name == NULL)
-        die("no memory for a name");
+    const char *slash = strrchr(path, '/'), *base = slash == NULL ? path : slash + 1;
     p->path = realpath(path, NULL);
     p->folder = realpath(path, NULL);
     if (p->path == NULL || p->folder == NULL || access(p->path, X_OK) < 0)
         die("%s: an executable file is expected:", path);
     char *last = strrchr(p->folder, '/');
     last[last == p->folder] = '\0'; /* the root keeps its slash */
+    set_name(p, equals == NULL ? base : argument,
+             equals == NULL ? strlen(base) : (size_t)(equals - argument));
+    p->files[p->file_count++] = p->path;
     uint16_t port = 0;
-    p->listener = listen_on_loopback(&port);
-    if (p->listener < 0)
-        die("a port on 127.0.0.1:");
-    set_patience(p->listener);
+    p->listener = listen_with_patience(&port);
     set_environment(p, port);
+    turn[program_count++] = p;
 }
 
 /* ---- Processes ---------------------------------------------------------------------------- */
@@ -291,22 +308,17 @@ static void become(const struct program *p, int error_fd) {
 }
 
 /* Linux lets the child of vfork call what it likes, as long as it never returns from here. */
-static pid_t spawn(const struct program *p, int error_fd) {
-    pid_t pid = vfork();
-    if (pid == 0)
-        become(p, error_fd);
-    return pid;
-}
-
 static void start(struct program *p, int error_fd) {
     exec_error = 0;
     p->connections_made = 0;
-    p->pid = spawn(p, error_fd);
+    p->pid = vfork();
+    if (p->pid == 0)
+        become(p, error_fd);
     if (p->pid < 0)
         die("vfork:");
     errno = exec_error;
     if (errno != 0)
-        die("%s: cannot be executed:", p->path);
+        die("%s, or the interpreter that it names, cannot be executed:", p->path);
 }
 
 static void drop_connection(struct program *p, size_t index) {
@@ -314,31 +326,29 @@ static void drop_connection(struct program *p, size_t index) {
     p->connections[index] = p->connections[--p->connection_count];
 }
 
-/* Its children are ours once it is gone: main has made this process their reaper. */
+/* Its children are ours once it is gone: prepare has made this process their reaper. What it left
+ * in the queue must not be taken for the next process's poll. */
 static void stop(struct program *p) {
     kill(-p->pid, SIGKILL);
     while (waitpid(-p->pid, NULL, 0) > 0 || errno == EINTR)
         continue;
     while (p->connection_count > 0)
         drop_connection(p, 0);
+    while (poll(&(struct pollfd){.fd = p->listener, .events = POLLIN}, 1, 0) > 0)
+        close(accept(p->listener, NULL, NULL));
     p->pid = 0;
 }
 
 /* ---- Connections -------------------------------------------------------------------------- */
 
-/* A request and room for it; main touches every page before any measuring. */
-struct incoming {
-    char data[RECEIVED_MAX];
-    size_t length;
-};
-
-static struct incoming poll_in, response_in;
-
 static void accept_connection(struct program *p) {
     int fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        die("void: %s has not connected for %d s%s", p->name, PATIENCE_S,
-            waitpid(p->pid, NULL, WNOHANG) == p->pid ? ": it has ended" : "");
+        die("void: %s %s within %d s", p->name,
+            waitpid(p->pid, NULL, WNOHANG) == p->pid
+                ? "has ended, without a poll,"
+                : "has not connected to the address in AWS_LAMBDA_RUNTIME_API",
+            PATIENCE_S);
     if (fd < 0)
         die("accept:");
     if (p->connection_count == CONNECTIONS_MAX)
@@ -347,10 +357,13 @@ static void accept_connection(struct program *p) {
     p->connections_made++;
 }
 
-/* Index of a connection with something to read. */
-static size_t await_any(struct program *p) {
+/* Index of a connection with something to read. The usual case, a program with one connection,
+ * needs no call but the recv to come. */
+static size_t await_readable(struct program *p) {
     struct pollfd set[CONNECTIONS_MAX + 1];
-    for (;;) {
+    if (p->connection_count == 0)
+        accept_connection(p);
+    while (p->connection_count > 1 || !p->one_connection) {
         for (size_t i = 0; i < p->connection_count; i++)
             set[i] = (struct pollfd){.fd = p->connections[i], .events = POLLIN};
         set[p->connection_count] = (struct pollfd){.fd = p->listener, .events = POLLIN};
@@ -361,26 +374,33 @@ static size_t await_any(struct program *p) {
                 return i;
         accept_connection(p);
     }
+    return 0;
 }
 
-/* The usual case, a program with one connection, needs no call but the recv to come. */
-static size_t await_readable(struct program *p) {
-    if (p->connection_count == 0)
-        accept_connection(p);
-    return p->connection_count == 1 && p->one_connection ? 0 : await_any(p);
+static void send_or_die(const struct program *p, int fd, const char *data, size_t length) {
+    if (!send_all(fd, data, length))
+        die("void: %s does not take what is sent:", p->name);
 }
 
-static void answer_expectation(int fd, const struct request *r, bool *answered) {
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (r->head_length == 0 || !r->expects_continue || *answered)
-        return;
-    *answered = true;
-    if (!send_all(fd, go_on, sizeof go_on - 1))
-        die("100 Continue:");
-}
+/* ---- Requests ----------------------------------------------------------------------------- */
 
-static bool is_whole(const struct program *p, int fd, const struct incoming *in,
-                     const struct learned *known, bool *expectation_answered) {
+#define REQUEST_ID "3d0f0b2a-5c1e-4e63-9d3b-6a1f2c7e8b90"
+
+static const struct {
+    const char *method, *target;
+} expected[KINDS] = {{"GET", "/2018-06-01/runtime/invocation/next"},
+                     {"POST", "/2018-06-01/runtime/invocation/" REQUEST_ID "/response"}};
+
+/* The last request of each kind, and room for it: prepare touches every page. */
+static struct incoming {
+    char data[RECEIVED_MAX];
+    size_t length;
+    bool told_to_continue;
+} incoming[KINDS];
+
+static bool is_whole(const struct program *p, enum kind kind, int fd) {
+    struct incoming *in = &incoming[kind];
+    const struct learned *known = &p->learned[kind];
     if (known->head_length != 0 && in->length >= known->head_length &&
         memcmp(in->data, known->message.data, known->head_length) == 0)
         return in->length >= known->message.length;
@@ -388,46 +408,56 @@ static bool is_whole(const struct program *p, int fd, const struct incoming *in,
     enum reading reading = request_parse(in->data, in->length, &r);
     if (reading == REQUEST_MALFORMED)
         die("void: %s sends a malformed request: %s", p->name, r.wrong);
-    if (reading == REQUEST_INCOMPLETE)
-        answer_expectation(fd, &r, expectation_answered);
     if (reading == REQUEST_COMPLETE && r.length != in->length)
         die("void: %s sends more than one request at once", p->name);
+    if (reading == REQUEST_INCOMPLETE && r.head_length != 0 && r.expects_continue &&
+        !in->told_to_continue) {
+        in->told_to_continue = true;
+        send_or_die(p, fd, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+    }
     request_free(&r);
     return reading == REQUEST_COMPLETE;
 }
 
-/* The next request of the program, whole, into `in`. Returns its connection. */
-static int receive(struct program *p, const struct learned *known, struct incoming *in) {
-    bool expectation_answered = false;
+/* The next request of the program, whole. Returns its connection. */
+static int receive(struct program *p, enum kind kind) {
+    struct incoming *in = &incoming[kind];
+    in->told_to_continue = false;
     in->length = 0;
     size_t index = await_readable(p);
-    for (;;) {
+    while (in->length < RECEIVED_MAX) {
         int fd = p->connections[index];
         ssize_t n = recv(fd, in->data + in->length, RECEIVED_MAX - in->length, 0);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             die("void: %s is silent for %d s", p->name, PATIENCE_S);
+        if (n <= 0 && in->length > 0)
+            die("void: %s broke off in the middle of a request", p->name);
         if (n <= 0) {
-            if (in->length > 0)
-                die("void: %s broke off in the middle of a request", p->name);
             drop_connection(p, index);
             index = await_readable(p);
             continue;
         }
         in->length += (size_t)n;
-        if (is_whole(p, fd, in, known, &expectation_answered))
+        if (is_whole(p, kind, fd))
             return fd;
-        if (in->length == RECEIVED_MAX)
-            die("void: %s sends a request of more than %d bytes", p->name, RECEIVED_MAX);
     }
+    die("void: %s sends a request of more than %d bytes", p->name, RECEIVED_MAX);
 }
 
-/* ---- Events and responses ----------------------------------------------------------------- */
+static void await_poll(struct program *p) {
+    p->polling = receive(p, POLL);
+}
 
-struct event {
-    const char *name;
-    bool chunked;
+/* ---- Events ------------------------------------------------------------------------------- */
+
+/* The event at hand, for all programs. */
+static struct event {
+    const char *group, *name;
+    char label[32];
     struct bytes body, message; /* the message: head, framing and body */
-};
+} event;
+
+static const char *const warm_groups[] = {"warm Content-Length", "warm chunked"};
 
 /* Compact JSON, so that a runtime that parses and prints it gives the same bytes back. */
 static void make_body(struct bytes *body, size_t length) {
@@ -445,12 +475,8 @@ static void make_body(struct bytes *body, size_t length) {
 }
 
 /* The field lines as they come in the cloud; a chunked event is always one chunk there. */
-static struct event make_event(const char *name, size_t length, bool chunked) {
-    struct event e = {.name = name, .chunked = chunked};
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    make_body(&e.body, length);
-    bytes_format(&e.message,
+static void make_message(struct bytes *message, const struct bytes *body, bool chunked) {
+    bytes_format(message,
                  "HTTP/1.1 200 OK\r\n"
                  "Content-Type: application/json\r\n"
                  "Lambda-Runtime-Aws-Request-Id: " REQUEST_ID "\r\n"
@@ -460,178 +486,113 @@ static struct event make_event(const char *name, size_t length, bool chunked) {
                  "Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;"
                  "Parent=9a9197af755a6419;Sampled=0\r\n"
                  "Date: Mon, 23 Nov 2026 12:00:00 GMT\r\n",
-                 ((long long)now.tv_sec + 900) * 1000);
+                 ((long long)time(NULL) + 900) * 1000);
     if (chunked)
-        bytes_format(&e.message, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", length);
+        bytes_format(message, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", body->length);
     else
-        bytes_format(&e.message, "Content-Length: %zu\r\n\r\n", length);
-    bytes_append(&e.message, e.body.data, e.body.length);
+        bytes_format(message, "Content-Length: %zu\r\n\r\n", body->length);
+    bytes_append(message, body->data, body->length);
     if (chunked)
-        bytes_text(&e.message, "\r\n0\r\n\r\n");
-    return e;
+        bytes_text(message, "\r\n0\r\n\r\n");
 }
 
-static void event_free(struct event *e) {
-    bytes_free(&e->body);
-    bytes_free(&e->message);
+static void set_event(const struct event_case *c, bool chunked) {
+    bytes_free(&event.body);
+    bytes_free(&event.message);
+    event.name = c->name;
+    event.group = warm_groups[chunked];
+    snprintf(event.label, sizeof event.label, "%s%s", c->name, chunked ? ", chunked" : "");
+    make_body(&event.body, c->length);
+    make_message(&event.message, &event.body, chunked);
+    for (size_t i = 0; i < program_count; i++)
+        programs[i].learned[RESPONSE].head_length = 0;
 }
 
-static void learn(struct learned *known, const struct incoming *in, const struct request *r) {
-    known->message.length = 0;
-    bytes_append(&known->message, in->data, in->length);
-    known->head_length = r->chunked ? 0 : r->head_length;
+/* ---- Invocations -------------------------------------------------------------------------- */
+
+/* Byte for byte. */
+static void check_body(const struct program *p, const struct bytes *body) {
+    size_t same = 0;
+    while (same < body->length && same < event.body.length &&
+           body->data[same] == event.body.data[same])
+        same++;
+    if (same < body->length || same < event.body.length)
+        die("void: %s answers the event of %s with %zu bytes which are not its %zu: the first %zu "
+            "are the same",
+            p->name, event.label, body->length, event.body.length, same);
 }
 
-/* Ends the run unless the last request is this one. */
-static struct request expect(const struct program *p, const struct incoming *in, const char *method,
-                             const char *target) {
+/* Ends the run unless the last request is as it should be. The same bytes as those that were
+ * checked once need no other check. */
+static void check(struct program *p, enum kind kind) {
+    const struct incoming *in = &incoming[kind];
+    struct learned *known = &p->learned[kind];
+    if (known->head_length != 0 && in->length == known->message.length &&
+        memcmp(in->data, known->message.data, in->length) == 0)
+        return;
     struct request r;
-    if (request_parse(in->data, in->length, &r) != REQUEST_COMPLETE)
-        die("void: %s sends an incomplete request", p->name);
+    const char *method = expected[kind].method, *target = expected[kind].target;
+    if (request_parse(in->data, in->length, &r) != REQUEST_COMPLETE || r.length != in->length)
+        die("void: %s sends something behind a request", p->name);
     if (r.method_length != strlen(method) || memcmp(r.method, method, r.method_length) != 0 ||
         r.target_length != strlen(target) || memcmp(r.target, target, r.target_length) != 0)
         die("void: %s sends '%.*s %.*s' where %s %s is expected: %.*s", p->name,
             (int)r.method_length, r.method, (int)r.target_length, r.target, method, target,
             (int)(r.body.length < QUOTED_MAX ? r.body.length : QUOTED_MAX),
             r.body.length == 0 ? "" : r.body.data);
-    return r;
-}
-
-/* The same bytes as those that were checked once need no other check. */
-static bool is_known(const struct learned *known, const struct incoming *in) {
-    return known->head_length != 0 && in->length == known->message.length &&
-           memcmp(in->data, known->message.data, in->length) == 0;
-}
-
-static void check_poll(struct program *p) {
-    if (is_known(&p->poll, &poll_in))
-        return;
-    struct request r = expect(p, &poll_in, "GET", "/2018-06-01/runtime/invocation/next");
-    learn(&p->poll, &poll_in, &r);
+    if (kind == RESPONSE)
+        check_body(p, &r.body);
+    known->message.length = 0;
+    bytes_append(&known->message, in->data, in->length);
+    known->head_length = r.chunked || r.expects_continue ? 0 : r.head_length;
     request_free(&r);
 }
 
-/* Byte for byte. */
-static void check_response(struct program *p, const struct event *e) {
-    if (is_known(&p->response, &response_in))
-        return;
-    struct request r =
-        expect(p, &response_in, "POST", "/2018-06-01/runtime/invocation/" REQUEST_ID "/response");
-    size_t same = 0;
-    while (same < r.body.length && same < e->body.length && r.body.data[same] == e->body.data[same])
-        same++;
-    if (same < r.body.length || same < e->body.length)
-        die("void: %s answers the event of %s%s with %zu bytes which are not its %zu: the first "
-            "%zu are the same",
-            p->name, e->name, e->chunked ? ", chunked," : "", r.body.length, e->body.length, same);
-    learn(&p->response, &response_in, &r);
-    request_free(&r);
-}
-
-static void send_or_die(const struct program *p, int fd, const struct bytes *message) {
-    if (!send_all(fd, message->data, message->length))
-        die("void: %s does not take what is sent:", p->name);
-}
-
-static void send_accepted(const struct program *p, int fd) {
-    if (!send_all(fd, accepted, sizeof accepted - 1))
-        die("void: %s does not take the 202:", p->name);
-}
-
-static int await_poll(struct program *p) {
-    return receive(p, &p->poll, &poll_in);
-}
-
-/* From a poll received to the next one, whose connection is returned. While time runs nothing is
- * looked at but where a request ends; the checks come after. */
-static int invoke(struct program *p, int polling, const struct event *e, uint64_t *elapsed) {
+/* Nanoseconds from a poll received to the next one. While time runs nothing is looked at but where
+ * a request ends; the checks come after. */
+static uint64_t invoke(struct program *p) {
+    static const char accepted[] = "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
+                                   "Content-Length: 16\r\n\r\n{\"status\":\"OK\"}\n";
     uint64_t began = now_ns();
-    send_or_die(p, polling, &e->message);
-    int responding = receive(p, &p->response, &response_in);
-    send_accepted(p, responding);
-    polling = await_poll(p);
-    *elapsed = now_ns() - began;
-    check_response(p, e);
-    check_poll(p);
-    return polling;
+    send_or_die(p, p->polling, event.message.data, event.message.length);
+    int responding = receive(p, RESPONSE);
+    send_or_die(p, responding, accepted, sizeof accepted - 1);
+    await_poll(p);
+    uint64_t elapsed = now_ns() - began;
+    check(p, RESPONSE);
+    check(p, POLL);
+    return elapsed;
 }
 
-/* Starts the program and returns the connection of its poll. */
-static int warm_up(struct program *p, const struct event *e) {
-    uint64_t elapsed;
-    p->response.head_length = 0;
+/* Starts the program and leaves it polling. Here, where no start is measured, what it complains
+ * about is seen. */
+static void warm_up(struct program *p) {
     p->one_connection = false;
-    start(p, STDERR_FILENO); /* what it complains about is seen once */
-    int polling = await_poll(p);
-    check_poll(p);
+    start(p, STDERR_FILENO);
+    await_poll(p);
+    check(p, POLL);
     for (int i = 0; i < WARM_UP; i++)
-        polling = invoke(p, polling, e, &elapsed);
+        invoke(p);
     p->one_connection = p->connections_made == 1;
-    return polling;
-}
-
-/* ---- Turns -------------------------------------------------------------------------------- */
-
-/* A new order for each round, so that no program always follows the same other. */
-static void shuffle(size_t *order) {
-    static uint32_t random = 88172645;
-    for (size_t i = 0; i < program_count; i++)
-        order[i] = i;
-    for (size_t i = program_count; i > 1; i--) {
-        random = random * 1664525 + 1013904223;
-        size_t other = (random >> 8) % i, last = order[i - 1];
-        order[i - 1] = order[other];
-        order[other] = last;
-    }
 }
 
 /* ---- Cold --------------------------------------------------------------------------------- */
 
-static void cold_start(struct program *p, const struct event *e, uint64_t *poll,
-                       uint64_t *response) {
-    uint64_t began = now_ns();
-    start(p, null_fd);
-    int polling = await_poll(p);
-    *poll = now_ns() - began;
-    send_or_die(p, polling, &e->message);
-    receive(p, &p->response, &response_in);
-    *response = now_ns() - began;
-    stop(p);
-    check_poll(p);
-    check_response(p, e);
-}
-
-static void measure_cold(const struct event *e, unsigned starts) {
-    size_t order[PROGRAMS_MAX];
-    uint64_t poll, response;
-    for (unsigned round = 0; round < starts; round++) {
-        shuffle(order);
-        for (size_t i = 0; i < program_count; i++) {
-            struct program *p = &programs[order[i]];
-            progress("cold starts: %u of %u, %s", round + 1, starts, p->name);
-            cold_start(p, e, &poll, &response);
-            keep(&p->first_poll, poll);
-            keep(&p->first_response, response);
-        }
-    }
+static double file_length(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 ? (double)info.st_size : 0;
 }
 
 /* Whether no page of the file is in memory any more. Pages stay that another process has mapped
  * or that are still to be written. */
 static bool drop_from_cache(const char *path) {
+    size_t length = (size_t)file_length(path), pages = length / 4096 + 1;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-    if (fd < 0 || fstat(fd, &info) < 0 || info.st_size == 0)
-        die("%s:", path);
-    fsync(fd);
-    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    size_t length = (size_t)info.st_size, pages = (length + 4095) / 4096;
     void *mapping = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
-    unsigned char *resident = malloc(pages);
-    bool dropped =
-        mapping != MAP_FAILED && resident != NULL && mincore(mapping, length, resident) == 0;
-    for (size_t i = 0; dropped && i < pages; i++)
-        dropped = (resident[i] & 1) == 0;
+    unsigned char *resident = calloc(pages, 1);
+    bool dropped = fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0 &&
+                   mapping != MAP_FAILED && resident != NULL &&
+                   mincore(mapping, length, resident) == 0 && memchr(resident, 1, pages) == NULL;
     free(resident);
     if (mapping != MAP_FAILED)
         munmap(mapping, length);
@@ -639,37 +600,48 @@ static bool drop_from_cache(const char *path) {
     return dropped;
 }
 
-/* The executable and, as far as no other process uses them, the files that it maps. */
+/* The executable is the one that counts; others may be using its libraries. */
 static bool drop_program(const struct program *p) {
-    for (size_t at = 0; at < p->files.length; at += strlen(p->files.data + at) + 1)
-        drop_from_cache(p->files.data + at);
+    for (size_t i = 1; i < p->file_count; i++)
+        drop_from_cache(p->files[i]);
     return drop_from_cache(p->path);
 }
 
-static void measure_page_cold(const struct event *e, unsigned starts) {
-    size_t order[PROGRAMS_MAX];
-    uint64_t poll, response, spent[PROGRAMS_MAX] = {0};
-    bool given_up[PROGRAMS_MAX] = {false};
-    for (unsigned round = 0; round < starts; round++) {
-        shuffle(order);
+static uint64_t cold_start(struct program *p, struct cold *measured) {
+    uint64_t began = now_ns();
+    start(p, null_fd);
+    await_poll(p);
+    uint64_t polled = now_ns();
+    send_or_die(p, p->polling, event.message.data, event.message.length);
+    receive(p, RESPONSE);
+    uint64_t responded = now_ns();
+    stop(p);
+    check(p, POLL);
+    check(p, RESPONSE);
+    keep(&measured->first_poll, polled - began);
+    keep(&measured->first_response, responded - began);
+    return responded - began;
+}
+
+static void measure_cold(unsigned rounds, bool from_storage) {
+    for (unsigned round = 0; round < rounds; round++) {
+        shuffle();
         for (size_t i = 0; i < program_count; i++) {
-            struct program *p = &programs[order[i]];
-            progress("starts from storage: %u of %u, %s", round + 1, starts, p->name);
-            bool slow = (double)spent[order[i]] > page_cold_seconds * 1e9;
-            if (given_up[order[i]] || (slow && round >= SLOW_PROGRAM_MIN))
+            struct program *p = turn[i];
+            progress("cold starts%s: %u of %u, %s", from_storage ? " from storage" : "", round + 1,
+                     rounds, p->name);
+            bool slow = p->spent > storage_ns && round >= STORAGE_STARTS_MIN;
+            if (from_storage && (slow || !drop_program(p)))
                 continue;
-            given_up[order[i]] = !drop_program(p);
-            if (given_up[order[i]])
-                continue;
-            cold_start(p, e, &poll, &response);
-            keep(&p->page_cold_poll, poll);
-            spent[order[i]] += poll;
+            uint64_t elapsed = cold_start(p, &p->cold[from_storage]);
+            p->spent += from_storage ? elapsed : 0;
         }
     }
 }
 
 /* ---- What the kernel knows about a program ------------------------------------------------ */
 
+/* With a NUL behind. */
 static bool read_file(const char *path, struct bytes *to) {
     char block[4096];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -683,112 +655,85 @@ static bool read_file(const char *path, struct bytes *to) {
     return n == 0;
 }
 
+static bool read_proc(pid_t pid, const char *name, struct bytes *to) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    return read_file(path, to);
+}
+
 /* proc_pid_stat(5): the fields behind the name, which is in parentheses and may hold anything. */
 struct process_stat {
     int group;
     unsigned long faults, children_faults, major_faults, children_major_faults;
-    unsigned long user, system, children_user, children_system; /* ticks */
+    unsigned long children_user, children_system; /* ticks */
 };
 
 static bool read_stat(pid_t pid, struct process_stat *s) {
-    char path[64];
     struct bytes text = {0};
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    const char *behind = read_file(path, &text) ? strrchr(text.data, ')') : NULL;
-    bool read =
-        behind != NULL &&
-        sscanf(behind + 1, " %*c %*d %d %*d %*d %*d %*u %lu %lu %lu %lu %lu %lu %lu %lu", &s->group,
-               &s->faults, &s->children_faults, &s->major_faults, &s->children_major_faults,
-               &s->user, &s->system, &s->children_user, &s->children_system) == 9;
+    const char *behind = read_proc(pid, "stat", &text) ? strrchr(text.data, ')') : NULL;
+    bool read = behind != NULL &&
+                sscanf(behind + 1, " %*c %*d %d %*d %*d %*d %*u %lu %lu %lu %lu %*u %*u %lu %lu",
+                       &s->group, &s->faults, &s->children_faults, &s->major_faults,
+                       &s->children_major_faults, &s->children_user, &s->children_system) == 7;
     bytes_free(&text);
     return read;
 }
 
-/* All processes of the program: a shell's curl is part of what the shell costs. */
-static size_t list_group(pid_t group, pid_t pids[GROUP_MAX]) {
-    size_t count = 0;
-    struct process_stat s;
-    DIR *proc = opendir("/proc");
-    if (proc == NULL)
-        die("/proc:");
-    for (struct dirent *entry; count < GROUP_MAX && (entry = readdir(proc)) != NULL;) {
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (pid > 0 && read_stat(pid, &s) && s.group == group)
-            pids[count++] = pid;
-    }
-    closedir(proc);
-    return count;
+/* KiB that would be free again if the process ended; 0 where smaps_rollup cannot be read. */
+static uint64_t private_memory(pid_t pid) {
+    struct bytes text = {0};
+    unsigned long long clean = 0, dirty = 0;
+    const char *at = read_proc(pid, "smaps_rollup", &text) ? strstr(text.data, "\nPrivate_") : NULL;
+    if (at != NULL)
+        sscanf(at, " Private_Clean: %llu kB Private_Dirty: %llu", &clean, &dirty);
+    bytes_free(&text);
+    return clean + dirty;
 }
 
-static uint64_t page_faults(pid_t group) {
-    pid_t pids[GROUP_MAX];
-    struct process_stat s;
-    uint64_t faults = 0;
-    for (size_t count = list_group(group, pids); count > 0; count--)
-        if (read_stat(pids[count - 1], &s))
-            faults += s.faults + s.children_faults + s.major_faults + s.children_major_faults;
-    return faults;
-}
-
-static uint64_t line_value(const char *text, const char *name) {
-    const char *at = strstr(text, name);
-    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10);
-}
-
-/* KiB that would be free again if the program ended; 0 where smaps_rollup cannot be read. */
-static uint64_t private_memory(pid_t group) {
-    pid_t pids[GROUP_MAX];
-    uint64_t sum = 0;
-    for (size_t count = list_group(group, pids); count > 0; count--) {
-        char path[64];
-        struct bytes text = {0};
-        snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pids[count - 1]);
-        if (read_file(path, &text))
-            sum += line_value(text.data, "\nPrivate_Clean:") +
-                   line_value(text.data, "\nPrivate_Dirty:");
-        bytes_free(&text);
-    }
-    return sum;
-}
-
-static bool is_listed(const struct bytes *names, const char *name) {
-    for (size_t at = 0; at < names->length; at += strlen(names->data + at) + 1)
-        if (strcmp(names->data + at, name) == 0)
-            return true;
-    return false;
+static void add_file(struct program *p, const char *name) {
+    for (size_t i = 0; i < p->file_count; i++)
+        if (strcmp(p->files[i], name) == 0)
+            return;
+    char *copy = strdup(name);
+    if (p->file_count == FILES_MAX || copy == NULL)
+        die("%s maps more than %d files", p->name, FILES_MAX);
+    p->files[p->file_count++] = copy;
 }
 
 /* proc_pid_maps(5): the name is what begins at the line's first slash. */
-static void list_mapped_files(pid_t pid, struct bytes *names) {
-    char path[64];
+static void add_mapped_files(struct program *p, pid_t pid) {
     struct bytes text = {0};
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
-    if (!read_file(path, &text))
-        die("%s:", path);
-    for (char *line = text.data, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+    bool read = read_proc(pid, "maps", &text);
+    for (char *line = text.data, *end; read && (end = strchr(line, '\n')) != NULL; line = end + 1) {
         *end = '\0';
         const char *name = strchr(line, '/');
-        if (name != NULL && access(name, R_OK) == 0 && !is_listed(names, name))
-            bytes_append(names, name, strlen(name) + 1);
+        if (name != NULL && access(name, R_OK) == 0)
+            add_file(p, name);
     }
     bytes_free(&text);
 }
 
-static void list_files(struct program *p) {
-    pid_t pids[GROUP_MAX];
-    for (size_t count = list_group(p->pid, pids); count > 0; count--)
-        list_mapped_files(pids[count - 1], &p->files);
-}
+struct footprint {
+    uint64_t faults, private_kib;
+};
 
-static double file_length(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0 ? (double)info.st_size : 0;
-}
-
-static double files_length(const struct program *p) {
-    double sum = is_listed(&p->files, p->path) ? 0 : file_length(p->path);
-    for (size_t at = 0; at < p->files.length; at += strlen(p->files.data + at) + 1)
-        sum += file_length(p->files.data + at);
+/* All processes of the program: a shell's curl is part of what the shell costs. One may end while
+ * it is looked at. */
+static struct footprint look_at(struct program *p) {
+    struct footprint sum = {0};
+    DIR *proc = opendir("/proc");
+    if (proc == NULL)
+        die("/proc:");
+    for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
+        struct process_stat s;
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid <= 0 || !read_stat(pid, &s) || s.group != p->pid)
+            continue;
+        sum.faults += s.faults + s.children_faults + s.major_faults + s.children_major_faults;
+        sum.private_kib += private_memory(pid);
+        add_mapped_files(p, pid);
+    }
+    closedir(proc);
     return sum;
 }
 
@@ -797,8 +742,8 @@ static uint64_t processor_ns(const struct program *p) {
     clockid_t clock;
     struct timespec t;
     if (clock_getcpuclockid(p->pid, &clock) != 0 || clock_gettime(clock, &t) < 0)
-        die("the processor time of %s", p->name);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+        die("the processor time of %s cannot be read", p->name);
+    return nanoseconds(t);
 }
 
 /* Of the processes that it has started and waited for, to the clock tick. */
@@ -811,12 +756,13 @@ static uint64_t reaped_children_ns(const struct program *p) {
 
 /* ---- Figures ------------------------------------------------------------------------------ */
 
-/* Everything that was measured; the tables, the files and the picture are made of these. */
+/* Everything that was measured; the tables, the files and the picture are made of these. Those of
+ * one item of a program stand together. */
 static struct figure {
     const struct program *program;
     const char *group, *item, *name, *unit;
     double value;
-} figures[PROGRAMS_MAX * 128];
+} figures[PROGRAMS_MAX * 64];
 static size_t figure_count;
 
 static void add_figure(const struct program *p, const char *group, const char *item,
@@ -828,223 +774,178 @@ static void add_figure(const struct program *p, const char *group, const char *i
 
 static const struct figure *find_figure(const struct program *p, const char *group,
                                         const char *item, const char *name) {
-    for (size_t i = 0; i < figure_count; i++) {
-        const struct figure *f = &figures[i];
+    for (const struct figure *f = figures; f < figures + figure_count; f++)
         if (f->program == p && strcmp(f->group, group) == 0 && strcmp(f->item, item) == 0 &&
             strcmp(f->name, name) == 0)
             return f;
-    }
     return NULL;
 }
 
-/* 0 when there is nothing to compare with. */
+/* 0 when there is nothing to compare, or to compare with. */
 static double ratio_to_floor(const struct figure *f) {
-    const struct figure *floor =
-        has_floor ? find_figure(&programs[0], f->group, f->item, f->name) : NULL;
-    return floor == NULL || floor->value <= 0 ? 0 : f->value / floor->value;
+    const struct figure *least =
+        has_floor && f != NULL ? find_figure(&programs[0], f->group, f->item, f->name) : NULL;
+    return least == NULL || least->value <= 0 ? 0 : f->value / least->value;
 }
 
-static void add_percentiles(const struct program *p, const char *group, const char *item,
-                            const struct samples *samples) {
+static void add_cold_figures(const struct program *p, const char *item,
+                             const struct samples *samples) {
     if (samples->count == 0)
         return;
-    add_figure(p, group, item, "p50", "us", percentile(samples, 50));
-    add_figure(p, group, item, "p90", "us", percentile(samples, 90));
-    add_figure(p, group, item, "p99", "us", percentile(samples, 99));
-}
-
-static void add_cold_figures(void) {
-    for (size_t i = 0; i < program_count; i++) {
-        const struct program *p = &programs[i];
-        add_percentiles(p, "cold", "first poll", &p->first_poll);
-        add_percentiles(p, "cold", "first response", &p->first_response);
-        add_percentiles(p, "cold", "first poll from storage", &p->page_cold_poll);
-    }
+    add_figure(p, "cold", item, "p50", "us", microseconds(samples, 50));
+    add_figure(p, "cold", item, "p90", "us", microseconds(samples, 90));
+    add_figure(p, "cold", item, "p99", "us", microseconds(samples, 99));
 }
 
 /* ---- Noise -------------------------------------------------------------------------------- */
 
 /* The floor against itself, its even runs to its odd ones: whatever is not 1 is the machine. */
 static double self_ratio(const struct samples *s, size_t run) {
-    struct samples half[2] = {{0}, {0}};
+    struct samples half[2] = {{.count = 0}, {.count = 0}};
     for (size_t i = 0; i < s->count; i++)
-        keep(&half[i / (run == 0 ? 1 : run) % 2], s->at[i]);
+        keep(&half[i / run % 2], s->at[i]);
     double a = percentile(&half[0], 50), b = percentile(&half[1], 50);
-    samples_free(&half[0]);
-    samples_free(&half[1]);
     return a == 0 || b == 0 ? 1 : a > b ? a / b : b / a;
 }
 
 static double spread(const struct samples *s) {
-    double p50 = percentile(s, 50);
-    return p50 == 0 ? 1 : percentile(s, 90) / p50;
+    return percentile(s, 90) / percentile(s, 50);
 }
 
 static void warn_of_noise(void) {
-    const struct samples *s = &programs[0].first_poll;
+    const struct samples *s = &programs[0].cold[0].first_poll;
     if (!has_floor)
         return;
-    if (spread(s) > NOISY_SPREAD)
+    if (spread(s) > noisy_spread)
         warn("noisy machine: the floor's cold p90 is %.2f times its p50", spread(s));
-    if (self_ratio(s, 1) > NOISY_COLD)
+    if (self_ratio(s, 1) > noisy_cold)
         warn("noisy machine: the floor's odd and even cold starts differ by %.1f %%",
              (self_ratio(s, 1) - 1) * 100);
 }
 
 /* ---- Warm --------------------------------------------------------------------------------- */
 
-static uint64_t invoke_block(struct program *p, const struct event *e, int *polling) {
-    uint64_t elapsed, sum = 0, before = processor_ns(p), after;
+static void invoke_block(struct program *p) {
+    uint64_t before = processor_ns(p), after;
     for (int i = 0; i < BLOCK; i++, before = after) {
-        *polling = invoke(p, *polling, e, &elapsed);
+        uint64_t elapsed = invoke(p);
         after = processor_ns(p);
         keep(&p->latency, elapsed);
         keep(&p->processor, after - before);
-        sum += elapsed;
+        p->spent += elapsed;
     }
-    return sum;
 }
 
-static void warm_rounds(const struct event *e, unsigned invocations, double seconds,
-                        int polling[PROGRAMS_MAX]) {
-    size_t order[PROGRAMS_MAX];
-    uint64_t spent[PROGRAMS_MAX] = {0};
+/* All programs in one process each, which take turns. */
+static void measure_processes(unsigned invocations) {
+    for (size_t i = 0; i < program_count; i++) {
+        warm_up(&programs[i]);
+        programs[i].children_ns -= reaped_children_ns(&programs[i]);
+        programs[i].spent = 0;
+    }
     for (unsigned done = 0; done < invocations; done += BLOCK) {
-        shuffle(order);
+        shuffle();
         for (size_t i = 0; i < program_count; i++) {
-            progress("events of %s%s, %s", e->name, e->chunked ? ", chunked" : "",
-                     programs[order[i]].name);
-            if ((double)spent[order[i]] <= seconds * 1e9)
-                spent[order[i]] += invoke_block(&programs[order[i]], e, &polling[order[i]]);
+            progress("events of %s, %s", event.label, turn[i]->name);
+            if (turn[i]->spent <= warm_ns)
+                invoke_block(turn[i]);
         }
     }
-}
-
-static void warm_generation(const struct event *e, unsigned invocations, double seconds) {
-    int polling[PROGRAMS_MAX];
-    for (size_t i = 0; i < program_count; i++) {
-        polling[i] = warm_up(&programs[i], e);
-        programs[i].children_ns -= reaped_children_ns(&programs[i]);
-    }
-    warm_rounds(e, invocations, seconds, polling);
     for (size_t i = 0; i < program_count; i++) {
         programs[i].children_ns += reaped_children_ns(&programs[i]);
         stop(&programs[i]);
     }
 }
 
-static void add_warm_figures(struct program *p, const struct event *e) {
-    const char *group = e->chunked ? "warm chunked" : "warm Content-Length";
+static void add_warm_figures(struct program *p) {
     double children = (double)p->children_ns / 1000 / (double)p->latency.count;
-    add_figure(p, group, e->name, "p50", "us", percentile(&p->latency, 50));
-    add_figure(p, group, e->name, "p99", "us", percentile(&p->latency, 99));
-    add_figure(p, group, e->name, "processor", "us", percentile(&p->processor, 50) + children);
+    add_figure(p, event.group, event.name, "p50", "us", microseconds(&p->latency, 50));
+    add_figure(p, event.group, event.name, "p99", "us", microseconds(&p->latency, 99));
+    add_figure(p, event.group, event.name, "processor", "us",
+               microseconds(&p->processor, 50) + children);
     p->children_ns = 0;
-    samples_free(&p->latency);
-    samples_free(&p->processor);
+    p->latency.count = p->processor.count = 0;
 }
 
-static void measure_warm_case(const struct event *e, unsigned invocations, unsigned part) {
-    unsigned generations = GENERATIONS / part;
-    for (unsigned i = 0; i < generations; i++)
-        warm_generation(e, invocations / GENERATIONS, warm_seconds / GENERATIONS);
+static void measure_warm_case(const struct event_case *c, bool chunked) {
+    set_event(c, chunked);
+    for (unsigned i = 0; i < processes; i++)
+        measure_processes(c->invocations);
     const struct samples *s = &programs[0].latency;
-    double itself = self_ratio(s, s->count / generations);
-    if (has_floor && itself > NOISY_WARM)
-        warn("noisy machine: for events of %s%s the floor differs from itself by %.0f %%", e->name,
-             e->chunked ? ", chunked" : "", (itself - 1) * 100);
+    double itself = self_ratio(s, s->count / processes);
+    if (has_floor && itself > noisy_warm)
+        warn("noisy machine: for events of %s the floor differs from itself by %.0f %%",
+             event.label, (itself - 1) * 100);
     for (size_t i = 0; i < program_count; i++)
-        add_warm_figures(&programs[i], e);
-}
-
-static void measure_warm(unsigned part) {
-    for (int chunked = 0; chunked <= 1; chunked++)
-        for (size_t i = 0; i < EVENT_CASES; i++) {
-            const struct event_case *c = &event_cases[i];
-            struct event e = make_event(c->name, c->length, chunked == 1);
-            measure_warm_case(&e, c->invocations, part);
-            event_free(&e);
-        }
+        add_warm_figures(&programs[i]);
 }
 
 /* ---- Cost --------------------------------------------------------------------------------- */
 
-enum { FOOTPRINTS = 15, SETTLE_MS = 10 };
-
-struct footprint {
-    struct samples faults, faults_with_event, memory; /* these are no times */
-};
-
-static double median(const struct samples *samples) {
-    return percentile(samples, 50) * 1000;
-}
-
-static void pause_ms(long ms) {
+/* The pause lets the program arrive in its recv: its last page fault may come after its poll. */
+static void settle(long ms) {
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
 }
 
 /* Bytes of a zip of this one file, as it would be deployed; 0 without zip(1). */
 static double zip_length(const struct program *p) {
-    char folder[] = "/tmp/bench-XXXXXX", zip[64];
-    if (mkdtemp(folder) == NULL)
-        die("%s:", folder);
-    snprintf(zip, sizeof zip, "%s/function.zip", folder);
-    char *arguments[] = {"zip", "-9", "-X", "-q", "-j", zip, p->path, NULL};
-    char *environment[] = {p->environment[0], NULL};
-    pid_t pid;
-    if (posix_spawnp(&pid, "zip", NULL, NULL, arguments, environment) == 0)
-        waitpid(pid, NULL, 0);
-    double length = file_length(zip);
-    unlink(zip);
-    rmdir(folder);
+    double length = 0;
+    setenv("PROGRAM", p->path, 1);
+    FILE *output = popen("folder=$(mktemp -d) && zip -9 -X -q -j $folder/function.zip \"$PROGRAM\" "
+                         "2>/dev/null && wc -c <$folder/function.zip; rm -rf \"$folder\"",
+                         "r");
+    if (output == NULL || fscanf(output, "%lf", &length) != 1)
+        length = 0;
+    if (output != NULL)
+        pclose(output);
     return length;
 }
 
-/* The pauses let the program arrive in its recv: its last page fault may come after its poll. */
-static void measure_footprint(struct program *p, const struct event *e,
-                              struct footprint *measured) {
-    uint64_t elapsed;
-    start(p, null_fd);
-    int polling = await_poll(p);
-    pause_ms(SETTLE_MS);
-    keep(&measured->faults, page_faults(p->pid));
-    invoke(p, polling, e, &elapsed);
-    pause_ms(SETTLE_MS);
-    keep(&measured->faults_with_event, page_faults(p->pid));
-    keep(&measured->memory, private_memory(p->pid));
-    stop(p);
+static void add_sizes(const struct program *p) {
+    double in_use = 0;
+    for (size_t i = 0; i < p->file_count; i++)
+        in_use += file_length(p->files[i]);
+    add_figure(p, "cost", "executable", "value", "bytes", file_length(p->path));
+    add_figure(p, "cost", "zip", "value", "bytes", zip_length(p));
+    add_figure(p, "cost", "files in use", "value", "bytes", in_use);
 }
 
 /* Medians, because the kernel puts the stack at a random place in its page. */
-static void measure_footprints(struct program *p, const struct event *e) {
-    struct footprint measured = {0};
-    for (int i = 0; i < FOOTPRINTS; i++)
-        measure_footprint(p, e, &measured);
-    add_figure(p, "cost", "to the first poll", "page faults", "", median(&measured.faults));
-    add_figure(p, "cost", "after the first response", "page faults", "",
-               median(&measured.faults_with_event));
-    add_figure(p, "cost", "after the first response", "private memory", "KiB",
-               median(&measured.memory));
-    add_figure(p, "cost", "size", "executable", "bytes", file_length(p->path));
-    add_figure(p, "cost", "size", "zip", "bytes", zip_length(p));
-    add_figure(p, "cost", "size", "files in use", "bytes", files_length(p));
-    samples_free(&measured.faults);
-    samples_free(&measured.faults_with_event);
-    samples_free(&measured.memory);
+static void measure_footprints(struct program *p) {
+    struct samples faults = {0}, faults_with_event = {0}, memory = {0}; /* these are no times */
+    for (int i = 0; i < FOOTPRINTS; i++) {
+        start(p, null_fd);
+        await_poll(p);
+        settle(SETTLE_MS);
+        keep(&faults, look_at(p).faults);
+        invoke(p);
+        settle(SETTLE_MS);
+        struct footprint after = look_at(p);
+        keep(&faults_with_event, after.faults);
+        keep(&memory, after.private_kib);
+        stop(p);
+    }
+    add_figure(p, "cost", "page faults to the first poll", "value", "", percentile(&faults, 50));
+    add_figure(p, "cost", "page faults after a response", "value", "",
+               percentile(&faults_with_event, 50));
+    add_figure(p, "cost", "private memory after a response", "value", "KiB",
+               percentile(&memory, 50));
 }
+
+/* ---- System calls ------------------------------------------------------------------------- */
 
 /* A process of its own counts, because only the tracer may wait for a traced program. */
 static volatile unsigned long *traced_calls;
 
 static void resume(pid_t pid, int status) {
     struct __ptrace_syscall_info info;
-    int signal_number = WSTOPSIG(status), event = status >> 16;
+    int signal_number = WSTOPSIG(status), news = status >> 16;
     if (signal_number == (SIGTRAP | 0x80)) {
         if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, (void *)sizeof info, &info) > 0 &&
             info.op == PTRACE_SYSCALL_INFO_ENTRY)
             ++*traced_calls;
         signal_number = 0;
-    } else if (event != 0 || signal_number == SIGSTOP || signal_number == SIGTRAP) {
+    } else if (news != 0 || signal_number == SIGSTOP || signal_number == SIGTRAP) {
         signal_number = 0; /* a new child's first stop, or ptrace's own news */
     }
     ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(long)signal_number);
@@ -1054,10 +955,10 @@ __attribute__((noreturn)) static void trace(const struct program *p) {
     int status;
     pid_t pid = fork();
     if (pid == 0) {
-        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
-            become(p, null_fd);
-        _exit(127);
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        become(p, null_fd);
     }
+    setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status) ||
         ptrace(PTRACE_SETOPTIONS, pid, NULL,
@@ -1077,65 +978,81 @@ static double settled_calls(void) {
     int tries = 20;
     do {
         before = *traced_calls;
-        pause_ms(50);
+        settle(REST_MS);
     } while (*traced_calls != before && --tries > 0);
     return (double)*traced_calls;
 }
 
-/* Whether this machine lets a process trace another: some containers do not. */
-static bool may_trace(void) {
-    pid_t pid = fork();
-    int status = 1;
-    if (pid == 0)
-        _exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 0 : 1);
-    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
-}
-
 /* Execution itself is not counted; the call in which the program waits is. */
-static void measure_calls(struct program *p, const struct event *e) {
-    uint64_t elapsed;
+static void measure_calls(struct program *p) {
     *traced_calls = 0;
-    p->one_connection = false;
     p->pid = fork();
     if (p->pid < 0)
         die("fork:");
     if (p->pid == 0)
         trace(p);
-    int polling = await_poll(p);
-    add_figure(p, "cost", "to the first poll", "system calls", "", settled_calls());
-    polling = invoke(p, polling, e, &elapsed); /* the first one may do more */
-    double before = settled_calls();
+    await_poll(p);
+    double to_first_poll = settled_calls(), before;
+    invoke(p); /* the first one may do more */
+    before = settled_calls();
     for (int i = 0; i < TRACED_INVOCATIONS; i++)
-        polling = invoke(p, polling, e, &elapsed);
-    add_figure(p, "cost", "for each invocation", "system calls", "",
-               (settled_calls() - before) / TRACED_INVOCATIONS);
-    kill(p->pid, SIGKILL); /* PTRACE_O_EXITKILL: the program goes with its tracer */
+        invoke(p);
+    double for_each = (settled_calls() - before) / TRACED_INVOCATIONS;
+    if (to_first_poll == 0)
+        warn("ptrace is not permitted: no system calls are counted");
+    else {
+        add_figure(p, "cost", "system calls to the first poll", "value", "", to_first_poll);
+        add_figure(p, "cost", "system calls for each invocation", "value", "", for_each);
+    }
+    stop(p); /* PTRACE_O_EXITKILL: the program goes with its tracer */
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
         continue;
-    while (p->connection_count > 0)
-        drop_connection(p, 0);
-    p->pid = 0;
 }
 
-static void measure_cost(const struct event *e) {
-    bool traceable = may_trace();
-    if (!traceable)
-        warn("ptrace is not permitted: no system calls are counted");
+/* ---- All measuring, in its order ---------------------------------------------------------- */
+
+static void measure_cost(void) {
     traced_calls =
         mmap(NULL, sizeof *traced_calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (traced_calls == MAP_FAILED)
         die("shared memory:");
     for (size_t i = 0; i < program_count; i++) {
         progress("cost of %s", programs[i].name);
-        measure_footprints(&programs[i], e);
-        if (traceable)
-            measure_calls(&programs[i], e);
+        add_sizes(&programs[i]);
+        measure_footprints(&programs[i]);
+        measure_calls(&programs[i]);
     }
+}
+
+static void measure(bool from_storage) {
+    set_event(&event_cases[0], false);
+    for (size_t i = 0; i < program_count; i++) {
+        warm_up(&programs[i]);
+        look_at(&programs[i]);
+        stop(&programs[i]);
+    }
+    measure_cold(starts, false);
+    if (from_storage)
+        measure_cold(starts < STORAGE_STARTS ? starts : STORAGE_STARTS, true);
+    for (size_t i = 0; i < program_count; i++) {
+        const struct cold *cached = &programs[i].cold[0], *dropped = &programs[i].cold[1];
+        add_cold_figures(&programs[i], "first poll", &cached->first_poll);
+        add_cold_figures(&programs[i], "first response", &cached->first_response);
+        add_cold_figures(&programs[i], "first poll from storage", &dropped->first_poll);
+        add_cold_figures(&programs[i], "first response from storage", &dropped->first_response);
+    }
+    warn_of_noise();
+    for (int chunked = 0; chunked <= 1; chunked++)
+        for (size_t i = 0; i < EVENT_CASES; i++)
+            measure_warm_case(&event_cases[i], chunked == 1);
+    set_event(&event_cases[0], false);
+    measure_cost();
 }
 
 /* ---- Machine ------------------------------------------------------------------------------ */
 
-static char machine[256], pinned[32], date[32], command[512];
+static char machine[256], pinned[32], date[32];
+static struct bytes command; /* with a NUL */
 
 static void describe_machine(void) {
     struct bytes text = {0};
@@ -1153,171 +1070,95 @@ static void describe_machine(void) {
 
 /* Names without folders: where the programs lie says nothing, and belongs in no report. */
 static void describe_command(int count, char **arguments) {
-    size_t at = 0;
-    for (int i = 0; i < count && at < sizeof command; i++) {
+    for (int i = 0; i < count; i++) {
         const char *slash = strrchr(arguments[i], '/'), *equals = strchr(arguments[i], '=');
-        int name = slash != NULL && equals != NULL && equals < slash
+        int kept = slash != NULL && equals != NULL && equals < slash
                        ? (int)(equals - arguments[i]) + 1
                        : 0;
-        int n = snprintf(command + at, sizeof command - at, "%s%.*s%s", i == 0 ? "" : " ", name,
-                         arguments[i], slash == NULL ? arguments[i] : slash + 1);
-        at += n < 0 ? 0 : (size_t)n;
+        bytes_format(&command, "%s%.*s%s", i == 0 ? "" : " ", kept, arguments[i],
+                     slash == NULL ? arguments[i] : slash + 1);
     }
+    bytes_append(&command, "", 1);
 }
 
 /* ---- Tables ------------------------------------------------------------------------------- */
 
-enum { ROWS_MAX = 1 + PROGRAMS_MAX * EVENT_CASES * 2, COLUMNS_MAX = 12, CELL_MAX = 32 };
+enum { ITEM_WIDTH = 36, NUMBER_WIDTH = 9, RATIO_WIDTH = sizeof "x floor" - 1 };
 
-static struct table {
-    char cell[ROWS_MAX][COLUMNS_MAX][CELL_MAX];
-    size_t rows, columns;
-} table;
-
-static void begin_row(void) {
-    table.rows++;
-    table.columns = 0;
+static bool is_same_item(const struct figure *a, const struct figure *b) {
+    return strcmp(a->group, b->group) == 0 && strcmp(a->item, b->item) == 0;
 }
 
-__attribute__((format(printf, 1, 2))) static void put_cell(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(table.cell[table.rows - 1][table.columns++], CELL_MAX, format, arguments);
-    va_end(arguments);
+/* The next figure of the same row, or NULL. */
+static const struct figure *next_in_row(const struct figure *f) {
+    const struct figure *next = f + 1;
+    return next < figures + figure_count && next->program == f->program && is_same_item(next, f)
+               ? next
+               : NULL;
 }
 
-static void begin_table(const char *title, const char *const *heads, size_t count) {
-    printf("\n%s\n\n", title);
-    memset(&table, 0, sizeof table);
-    begin_row();
-    for (size_t i = 0; i < count; i++)
-        put_cell("%s", heads[i]);
+/* Markdown that is aligned for the terminal too. */
+static void print_heads(const struct figure *first) {
+    static const char dashes[] = "----------------------------------------------------------------";
+    printf("| %-*s | %-*s ", ITEM_WIDTH, first->group, name_width, "program");
+    for (const struct figure *f = first; f != NULL; f = next_in_row(f))
+        printf("| %*s | x floor ", NUMBER_WIDTH, f->name);
+    printf("|\n|%.*s|%.*s", ITEM_WIDTH + 2, dashes, name_width + 2, dashes);
+    for (const struct figure *f = first; f != NULL; f = next_in_row(f))
+        printf("|%.*s:|%.*s:", NUMBER_WIDTH + 1, dashes, RATIO_WIDTH + 1, dashes);
+    printf("|\n");
 }
 
 /* Three significant digits are more than the machine's noise leaves. */
-static void put_value(const struct figure *f) {
-    if (f == NULL || (f->value == 0 && strcmp(f->name, "page faults") != 0))
-        put_cell("-");
+static void print_number(int width, double value, int digits_below_100) {
+    if (value == 0)
+        printf("| %*s ", width, "-");
     else
-        put_cell("%.*f", f->value < 100 && f->value != floor(f->value) ? 1 : 0, f->value);
+        printf("| %*.*f ", width, value < 100 ? digits_below_100 : 0, value);
 }
 
-static void put_ratio(const struct figure *f) {
-    double ratio = f == NULL ? 0 : ratio_to_floor(f);
-    if (ratio == 0)
-        put_cell("-");
-    else
-        put_cell(ratio < 100 ? "%.2f" : "%.0f", ratio);
-}
-
-static int column_width(size_t column) {
-    size_t width = 3;
-    for (size_t row = 0; row < table.rows; row++) {
-        size_t length = strlen(table.cell[row][column]);
-        width = length > width ? length : width;
+static void print_row(const struct figure *first) {
+    char item[ITEM_WIDTH + 1];
+    snprintf(item, sizeof item, *first->unit == '\0' ? "%s" : "%s, %s", first->item, first->unit);
+    printf("| %-*s | %-*s ", ITEM_WIDTH, item, name_width, first->program->name);
+    for (const struct figure *f = first; f != NULL; f = next_in_row(f)) {
+        print_number(NUMBER_WIDTH, f->value, f->value == floor(f->value) ? 0 : 1);
+        print_number(RATIO_WIDTH, ratio_to_floor(f), 2);
     }
-    return (int)width;
+    printf("|\n");
 }
 
-/* Markdown that is aligned for the terminal too; the first column is text. */
-static void end_table(void) {
-    for (size_t row = 0; row < table.rows; row++) {
-        for (size_t i = 0; i < table.columns; i++)
-            printf(i == 0 ? "| %-*s " : "| %*s ", column_width(i), table.cell[row][i]);
-        printf("|\n");
-        for (size_t i = 0; row == 0 && i < table.columns; i++)
-            printf(i == 0 ? "|%.*s" : "|%.*s:", column_width(i) + (i == 0 ? 2 : 1),
-                   "----------------------------------------");
-        printf(row == 0 ? "|\n" : "");
+/* The items of the group in the order of measuring, each for one program below the other. */
+static void print_group(const char *group) {
+    const struct figure *previous = NULL, *end = figures + figure_count;
+    for (const struct figure *f = figures; f < end; f++) {
+        if (f->program != &programs[0] || strcmp(f->group, group) != 0)
+            continue;
+        if (previous == NULL)
+            print_heads(f);
+        if (previous == NULL || !is_same_item(previous, f))
+            for (const struct figure *row = f; row < end; row++)
+                if (is_same_item(row, f) && strcmp(row->name, f->name) == 0)
+                    print_row(row);
+        previous = f;
     }
 }
 
-static void put_percentiles(const struct program *p, const char *group, const char *item) {
-    put_value(find_figure(p, group, item, "p50"));
-    put_ratio(find_figure(p, group, item, "p50"));
-    put_value(find_figure(p, group, item, "p90"));
-    put_value(find_figure(p, group, item, "p99"));
-}
-
-static void print_cold(unsigned starts) {
-    static const char *const heads[] = {"program", "first poll p50",     "x floor", "p90",
-                                        "p99",     "first response p50", "x floor", "p90",
-                                        "p99",     "from storage p50",   "x floor"};
-    char title[160];
-    snprintf(title, sizeof title,
-             "Cold: microseconds from before vfork to the request received; %u starts", starts);
-    begin_table(title, heads, sizeof heads / sizeof heads[0]);
-    for (size_t i = 0; i < program_count; i++) {
-        const struct program *p = &programs[i];
-        begin_row();
-        put_cell("%s", p->name);
-        put_percentiles(p, "cold", "first poll");
-        put_percentiles(p, "cold", "first response");
-        put_value(find_figure(p, "cold", "first poll from storage", "p50"));
-        put_ratio(find_figure(p, "cold", "first poll from storage", "p50"));
-    }
-    end_table();
-}
-
-static void print_warm_row(const struct program *p, const char *group, const char *item) {
-    static const char *const names[] = {"p50", "p99", "processor"};
-    begin_row();
-    put_cell("%s%s", item, strstr(group, "chunked") != NULL ? ", chunked" : "");
-    put_cell("%s", p->name);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        put_value(find_figure(p, group, item, names[i]));
-        put_ratio(find_figure(p, group, item, names[i]));
-    }
-}
-
-static void print_warm(void) {
-    static const char *const heads[] = {"event", "program", "p50",       "x floor",
-                                        "p99",   "x floor", "processor", "x floor"};
-    static const char *const groups[] = {"warm Content-Length", "warm chunked"};
-    begin_table("Warm: microseconds from the event's first byte to the next poll received; "
-                "processor time for each invocation",
-                heads, sizeof heads / sizeof heads[0]);
-    for (size_t group = 0; group < 2; group++)
-        for (size_t i = 0; i < EVENT_CASES; i++)
-            for (size_t j = 0; j < program_count; j++)
-                print_warm_row(&programs[j], groups[group], event_cases[i].name);
-    end_table();
-}
-
-static void print_cost(void) {
-    static const char *const heads[] = {"program",      "executable",  "zip",
-                                        "files in use", "private KiB", "page faults",
-                                        "with 1 event", "first poll",  "calls an invocation"};
-    begin_table("Cost: bytes; private memory after the first response; page faults and system "
-                "calls to the first poll",
-                heads, sizeof heads / sizeof heads[0]);
-    for (size_t i = 0; i < program_count; i++) {
-        const struct program *p = &programs[i];
-        begin_row();
-        put_cell("%s", p->name);
-        put_value(find_figure(p, "cost", "size", "executable"));
-        put_value(find_figure(p, "cost", "size", "zip"));
-        put_value(find_figure(p, "cost", "size", "files in use"));
-        put_value(find_figure(p, "cost", "after the first response", "private memory"));
-        put_value(find_figure(p, "cost", "to the first poll", "page faults"));
-        put_value(find_figure(p, "cost", "after the first response", "page faults"));
-        put_value(find_figure(p, "cost", "to the first poll", "system calls"));
-        put_value(find_figure(p, "cost", "for each invocation", "system calls"));
-    }
-    end_table();
-    puts("\nexecutable, zip: that one file. files in use: the executable with its interpreter and "
-         "libraries, as mapped at the first poll.");
-}
-
-static void print_tables(unsigned starts) {
-    const struct samples *s = &programs[0].first_poll;
-    printf("%s, %s\n%s\n", machine, date, command);
+static void print_tables(void) {
+    const struct samples *s = &programs[0].cold[0].first_poll;
+    printf("%s, %s\n%s\n", machine, date, command.data);
     if (has_floor)
         printf("The floor against itself: odd to even starts %.3f, p90 to p50 %.2f\n",
                self_ratio(s, 1), spread(s));
-    print_cold(starts);
-    print_warm();
-    print_cost();
+    printf("\nFrom before vfork to the request received; %u starts:\n\n", starts);
+    print_group("cold");
+    puts("\nFrom the event's first byte to the next poll received; processor time:\n");
+    print_group(warm_groups[0]);
+    puts("");
+    print_group(warm_groups[1]);
+    puts("\nExecutable, zip: that one file. Files in use: the executable with its interpreter and "
+         "libraries, as mapped.\n");
+    print_group("cost");
 }
 
 /* ---- JSON and CSV ------------------------------------------------------------------------- */
@@ -1328,12 +1169,12 @@ static void json_member(struct bytes *to, const char *name, const char *value) {
     bytes_text(to, ", ");
 }
 
-static void print_json(unsigned starts) {
+static void print_json(void) {
     struct bytes to = {0};
     bytes_text(&to, "{");
     json_member(&to, "machine", machine);
     json_member(&to, "date", date);
-    json_member(&to, "command", command);
+    json_member(&to, "command", command.data);
     bytes_format(&to, "\"starts\": %u, \"figures\": [", starts);
     for (size_t i = 0; i < figure_count; i++) {
         const struct figure *f = &figures[i];
@@ -1363,18 +1204,20 @@ static void print_csv(void) {
     }
 }
 
-/* ---- Picture ------------------------------------------------------------------------------ */
+/* ---- Picture: its parts ------------------------------------------------------------------- */
 
 enum {
     WIDTH = 920,
-    LEFT = 150,     /* of the plots, behind the names */
-    RIGHT = 130,    /* of the first plot, for its figures */
-    RIDGE = 62,     /* row of the first plot */
-    RIDGE_TOP = 46, /* highest density */
+    MARGIN = 26,
+    LEFT = 150,              /* of the plots, behind the names */
+    PLOT = 610,              /* width of the first plot, before its figures */
+    FIGURES = WIDTH - 84,    /* end of those figures */
+    RATIOS = WIDTH - MARGIN, /* and of their ratios */
+    RIDGE = 62,              /* row of the first plot */
+    RIDGE_TOP = 46,          /* highest density */
     BAR_ROW = 30,
     BAR_WIDTH = 250,
     BINS = 320,
-    PLOT = WIDTH - LEFT - RIGHT - 30,
 };
 
 static const char style[] =
@@ -1400,19 +1243,40 @@ static const char style[] =
 struct axis {
     double low, high; /* logarithms */
     double x, width;
+    const char *const *units; /* each 1000 of the one before; NULL ends them */
 };
+
+static const char *const times[] = {"\302\265s", "ms", "s", NULL};
+static const char *const sizes[] = {"B", "KB", "MB", "GB", NULL};
+static const char *const kibibytes[] = {"KiB", NULL};
+
+/* Three digits, as long as there is a unit for it. */
+static const char *readable(double value, const char *const *units) {
+    static char text[32];
+    for (; value >= 999.5 && units[1] != NULL; units++)
+        value /= 1000;
+    snprintf(text, sizeof text, value >= 999.5 ? "%.0f %s" : "%.3g %s", value, *units);
+    return text;
+}
 
 static double on_axis(const struct axis *a, double value) {
     return a->x + (log10(value) - a->low) / (a->high - a->low) * a->width;
 }
 
-static void svg_text(struct bytes *to, double x, double y, const char *classes, const char *text) {
+/* What is formatted may hold what means something in XML. */
+__attribute__((format(printf, 5, 6))) static void
+svg_text(struct bytes *to, double x, double y, const char *classes, const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
     bytes_format(to, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\">", x, y, classes);
-    for (; *text != '\0'; text++)
-        if (*text == '&' || *text == '<' || *text == '>')
-            bytes_format(to, "&#%d;", *text);
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at == '&' || *at == '<' || *at == '>')
+            bytes_format(to, "&#%d;", *at);
         else
-            bytes_append(to, text, 1);
+            bytes_append(to, at, 1);
     bytes_text(to, "</text>\n");
 }
 
@@ -1422,33 +1286,8 @@ static void svg_line(struct bytes *to, const char *class, double x1, double y1, 
                  class, x1, y1, x2, y2);
 }
 
-static const char *readable_time(double us) {
-    static char text[32];
-    snprintf(text, sizeof text, us < 999.5 ? "%.3g \302\265s" : "%.3g ms",
-             us < 999.5 ? us : us / 1000);
-    return text;
-}
-
-/* Three digits. */
-static const char *readable_size(double bytes) {
-    static const char *const units[] = {"B", "KB", "MB", "GB"};
-    static char text[32];
-    size_t unit = 0;
-    for (; bytes >= 999.5 && unit < 3; unit++)
-        bytes /= 1000;
-    snprintf(text, sizeof text, "%.3g %s", bytes, units[unit]);
-    return text;
-}
-
-static const char *readable_kibibytes(double kibibytes) {
-    static char text[32];
-    snprintf(text, sizeof text, "%.0f KiB", kibibytes);
-    return text;
-}
-
 /* Lines at 1, 2, 5 of each decade, or closer or wider as there is room. */
-static void svg_grid(struct bytes *to, const struct axis *a, double top, double bottom,
-                     const char *(*label)(double)) {
+static void svg_grid(struct bytes *to, const struct axis *a, double top, double bottom) {
     double decade = a->width / (a->high - a->low);
     for (int power = (int)floor(a->low); power <= (int)ceil(a->high); power++)
         for (int digit = 1; digit <= 9; digit++) {
@@ -1458,9 +1297,18 @@ static void svg_grid(struct bytes *to, const struct axis *a, double top, double 
             if (!wanted || log10(value) < a->low - 1e-9 || log10(value) > a->high + 1e-9)
                 continue;
             svg_line(to, "grid", x, top, x, bottom);
-            svg_text(to, x, bottom + 16, "soft small middle number", label(value));
+            svg_text(to, x, bottom + 16, "soft small middle number", "%s",
+                     readable(value, a->units));
         }
 }
+
+/* The floor is grey, and the first program beside it is the one this is all about. */
+static int color_of(size_t program) {
+    size_t place = has_floor ? program : program + 1;
+    return (int)(place < 2 ? place : 2 + (place - 2) % 4);
+}
+
+/* ---- Picture: cold starts ----------------------------------------------------------------- */
 
 /* Densities in equal steps of the logarithm, smoothed a little, the highest 1. */
 static void densities(const struct samples *s, const struct axis *a, double density[BINS]) {
@@ -1480,18 +1328,11 @@ static void densities(const struct samples *s, const struct axis *a, double dens
         density[i] /= highest;
 }
 
-/* The floor is grey, and the first program beside it is the one this is all about. */
-static int color_of(size_t program) {
-    size_t place = has_floor ? program : program + 1;
-    return (int)(place < 2 ? place : 2 + (place - 2) % 4);
-}
-
 static void svg_ridge(struct bytes *to, size_t index, const struct axis *a, double base) {
     const struct program *p = &programs[index];
     const struct figure *p50 = find_figure(p, "cold", "first poll", "p50");
-    double density[BINS], p99 = percentile(&p->first_poll, 99), middle = on_axis(a, p50->value);
-    char ratio[64];
-    densities(&p->first_poll, a, density);
+    double density[BINS], middle = on_axis(a, p50->value), ratio = ratio_to_floor(p50);
+    densities(&p->cold[0].first_poll, a, density);
     bytes_format(to, "<path class=\"c%d\" d=\"M%.1f %.1f", color_of(index), a->x, base);
     for (int i = 0; i < BINS; i++)
         bytes_format(to, "L%.1f %.1f", a->x + (i + 0.5) * a->width / BINS,
@@ -1499,27 +1340,24 @@ static void svg_ridge(struct bytes *to, size_t index, const struct axis *a, doub
     bytes_format(to, "L%.1f %.1fZ\"/>\n", a->x + a->width, base);
     svg_line(to, "grid", a->x, base, a->x + a->width, base);
     svg_line(to, "line", middle, base - RIDGE_TOP, middle, base + 4);
-    if (log10(p99) <= a->high)
-        bytes_format(to, "<circle class=\"ink\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>\n",
-                     on_axis(a, p99), base);
-    svg_text(to, LEFT - 14, base - 6, "ink name end", p->name);
+    bytes_format(to, "<circle class=\"ink\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>\n",
+                 on_axis(a, microseconds(&p->cold[0].first_poll, 99)), base);
+    svg_text(to, LEFT - 14, base - 6, "ink name end", "%s", p->name);
     if (has_floor && index == 0)
         svg_text(to, LEFT - 14, base - 22, "soft small end", "not a runtime:");
-    svg_text(to, WIDTH - 84, base - 6, "ink number end", readable_time(p50->value));
-    double times = ratio_to_floor(p50);
-    snprintf(ratio, sizeof ratio, times < 10 ? "%.2f\303\227" : "%.0f\303\227", times);
+    svg_text(to, FIGURES, base - 6, "ink number end", "%s", readable(p50->value, times));
     if (has_floor)
-        svg_text(to, WIDTH - 26, base - 6, "soft number end", ratio);
+        svg_text(to, RATIOS, base - 6, "soft number end",
+                 ratio < 10 ? "%.2f\303\227" : "%.0f\303\227", ratio);
 }
 
-/* Tails are cut at p99.5, so that one hiccup does not squeeze all the rest. */
+/* Tails are cut at p99, so that one hiccup does not squeeze all the rest. */
 static struct axis cold_axis(void) {
-    struct axis a = {.low = 99, .high = -99, .x = LEFT, .width = PLOT};
+    struct axis a = {.low = 99, .high = -99, .x = LEFT, .width = PLOT, .units = times};
     for (size_t i = 0; i < program_count; i++) {
-        const struct samples *s = &programs[i].first_poll;
-        double low = log10(percentile(s, 1)), high = log10(percentile(s, 99));
-        a.low = low < a.low ? low : a.low;
-        a.high = high > a.high ? high : a.high;
+        const struct samples *s = &programs[i].cold[0].first_poll;
+        a.low = fmin(a.low, log10(microseconds(s, 1)));
+        a.high = fmax(a.high, log10(microseconds(s, 99)));
     }
     double margin = (a.high - a.low) * 0.04 + 0.02;
     a.low -= margin;
@@ -1527,97 +1365,91 @@ static struct axis cold_axis(void) {
     return a;
 }
 
-static double svg_cold(struct bytes *to, double top, unsigned starts) {
+/* Returns where it ends. */
+static double svg_cold(struct bytes *to, double top) {
     struct axis a = cold_axis();
-    char text[160];
     double bottom = top + 26 + RIDGE * (double)program_count;
-    svg_text(to, 26, top, "ink head", "Cold start");
-    snprintf(text, sizeof text,
+    svg_text(to, MARGIN, top, "ink head", "Cold start");
+    svg_text(to, 110, top, "soft small",
              "from just before vfork to the whole first poll received; %u starts in turns; "
              "line p50, dot p99",
              starts);
-    svg_text(to, 110, top, "soft small", text);
-    svg_text(to, WIDTH - 84, top + 18, "soft small end", "p50");
+    svg_text(to, FIGURES, top + 18, "soft small end", "p50");
     if (has_floor)
-        svg_text(to, WIDTH - 26, top + 18, "soft small end", "to floor");
-    svg_grid(to, &a, top + 20, bottom, readable_time);
+        svg_text(to, RATIOS, top + 18, "soft small end", "to floor");
+    svg_grid(to, &a, top + 20, bottom);
     for (size_t i = 0; i < program_count; i++)
         svg_ridge(to, i, &a, top + 26 + RIDGE * (double)(i + 1) - 8);
     return bottom + 30;
 }
 
-static double value_of(size_t program, const char *item, const char *name) {
-    const struct figure *f = find_figure(&programs[program], "cost", item, name);
+/* ---- Picture: costs ----------------------------------------------------------------------- */
+
+static double cost_of(size_t program, const char *item) {
+    const struct figure *f = find_figure(&programs[program], "cost", item, "value");
     return f == NULL ? 0 : f->value;
 }
 
 /* From the power of ten below the smallest to the largest. */
-static struct axis bar_axis(const char *item, const char *name, double x, double width) {
+static struct axis bar_axis(const char *item, double x, const char *const *units) {
     double low = 1e99, high = 1;
     for (size_t i = 0; i < program_count; i++) {
-        double value = value_of(i, item, name);
-        low = value > 0 && value < low ? value : low;
-        high = value > high ? value : high;
+        double value = cost_of(i, item);
+        low = value > 0 ? fmin(low, value) : low;
+        high = fmax(high, value);
     }
-    struct axis a = {.low = floor(log10(low)), .high = log10(high), .x = x, .width = width};
-    if (a.high - a.low < 1)
-        a.high = a.low + 1;
-    return a;
+    low = floor(log10(fmin(low, high)));
+    return (struct axis){low, fmax(log10(high), low + 1), x, BAR_WIDTH, units};
 }
 
 static void svg_bars(struct bytes *to, double x, double top, const char *title, const char *item,
-                     const char *name, const char *(*label)(double)) {
-    struct axis a = bar_axis(item, name, x, BAR_WIDTH);
-    svg_text(to, x, top, "ink head", title);
-    svg_grid(to, &a, top + 12, top + 18 + BAR_ROW * (double)program_count, label);
+                     const char *const *units) {
+    struct axis a = bar_axis(item, x, units);
+    svg_text(to, x, top, "ink head", "%s", title);
+    svg_grid(to, &a, top + 12, top + 18 + BAR_ROW * (double)program_count);
     for (size_t i = 0; i < program_count; i++) {
-        double value = value_of(i, item, name), y = top + 20 + BAR_ROW * (double)i;
-        double width = value <= 0 ? 0 : on_axis(&a, value) - x;
+        double value = cost_of(i, item), y = top + 20 + BAR_ROW * (double)i;
         if (value <= 0)
             continue;
+        double width = on_axis(&a, value) - x;
         bytes_format(to,
                      "<rect class=\"c%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" "
                      "rx=\"2\"/>\n",
                      color_of(i), x, y, width + 2, BAR_ROW - 12);
-        svg_text(to, x + width + 8, y + 13.5, "ink number", label(value));
+        svg_text(to, x + width + 8, y + 13.5, "ink number", "%s", readable(value, units));
     }
 }
 
 static double svg_costs(struct bytes *to, double top) {
     for (size_t i = 0; i < program_count; i++)
-        svg_text(to, LEFT - 14, top + 20 + BAR_ROW * (double)i + 13.5, "ink name end",
+        svg_text(to, LEFT - 14, top + 20 + BAR_ROW * (double)i + 13.5, "ink name end", "%s",
                  programs[i].name);
-    svg_bars(to, LEFT, top, "Executable, with its interpreter and libraries", "size",
-             "files in use", readable_size);
+    svg_bars(to, LEFT, top, "Executable, with its interpreter and libraries", "files in use",
+             sizes);
     svg_bars(to, LEFT + 380, top, "Private memory after the first response",
-             "after the first response", "private memory", readable_kibibytes);
+             "private memory after a response", kibibytes);
     return top + 18 + BAR_ROW * (double)program_count + 44;
 }
 
-static void write_picture(const char *path, unsigned starts) {
-    struct bytes body = {0}, svg = {0};
-    double y = svg_cold(&body, 82, starts);
+static void write_picture(FILE *file) {
+    struct bytes body = {0};
+    double y = svg_cold(&body, 82);
     y = svg_costs(&body, y + 24);
-    svg_text(&body, 26, y, "soft small", machine);
-    svg_text(&body, WIDTH - 26, y, "soft small end", date);
-    svg_text(&body, 26, y + 16, "soft small", command);
+    svg_text(&body, MARGIN, y, "soft small", "%s", machine);
+    svg_text(&body, WIDTH - MARGIN, y, "soft small end", "%s", date);
+    svg_text(&body, MARGIN, y + 16, "soft small", "%s", command.data);
+    svg_text(&body, MARGIN, 42, "ink title", "A Lambda runtime's start, size and memory");
+    svg_text(&body, WIDTH - MARGIN, 42, "soft small end", "all scales are logarithmic");
+    bytes_append(&body, "", 1);
     int height = (int)y + 38;
-    bytes_format(&svg,
-                 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-                 "height=\"%d\" role=\"img\">\n<title>Cold starts of Lambda runtimes</title>\n",
-                 WIDTH, height, WIDTH, height);
-    bytes_text(&svg, style);
-    bytes_format(&svg, "<rect class=\"paper\" width=\"%d\" height=\"%d\" rx=\"10\"/>\n", WIDTH,
-                 height);
-    svg_text(&svg, 26, 42, "ink title", "A Lambda runtime's start, size and memory");
-    svg_text(&svg, WIDTH - 26, 42, "soft small end", "all scales are logarithmic");
-    bytes_append(&svg, body.data, body.length);
-    bytes_text(&svg, "</svg>\n");
-    FILE *file = fopen(path, "w");
-    if (file == NULL || fwrite(svg.data, 1, svg.length, file) != svg.length || fclose(file) != 0)
-        die("%s:", path);
+    if (fprintf(file,
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
+                "height=\"%d\" role=\"img\">\n<title>Cold starts of Lambda runtimes</title>\n"
+                "%s<rect class=\"paper\" width=\"%d\" height=\"%d\" rx=\"10\"/>\n%s</svg>\n",
+                WIDTH, height, WIDTH, height, style, WIDTH, height, body.data) < 0 ||
+        fclose(file) != 0)
+        die("the picture:");
     bytes_free(&body);
-    bytes_free(&svg);
 }
 
 /* ---- Options ------------------------------------------------------------------------------ */
@@ -1631,21 +1463,52 @@ static const char help[] =
     "                 happens to place server and program changes warm figures by half or more\n"
     "  --json, --csv  all figures in that form instead of tables\n"
     "  --svg FILE     a picture as well\n"
-    "Each program is started with AWS_LAMBDA_RUNTIME_API and must echo its events.\n";
+    "Each program is started without arguments, in its own folder, with AWS_LAMBDA_RUNTIME_API and\n"
+    "PATH, and must echo its events byte for byte. What takes arguments goes into a script.\n";
 
-struct options {
-    const char *floor, *svg, *cpu;
-    unsigned starts;
-    bool quick, json, csv;
-};
+static struct {
+    const char *floor, *cpu;
+    FILE *svg;
+    int quick, json, csv;
+} options = {.cpu = "last"};
 
-static unsigned parse_number(const char *option, const char *text, unsigned long most) {
+static unsigned parse_number(const char *option, const char *text, unsigned long least,
+                             unsigned long most) {
     char *end;
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || *text == '-' || value > most)
-        die("--%s %s: a number from 0 to %lu is expected", option, text, most);
+    if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < least || value > most)
+        die("--%s %s: a number from %lu to %lu is expected", option, text, least, most);
     return (unsigned)value;
+}
+
+static void parse_options(int count, char **arguments) {
+    static const struct option names[] = {{"floor", required_argument, NULL, 'f'},
+                                          {"starts", required_argument, NULL, 'n'},
+                                          {"quick", no_argument, &options.quick, 1},
+                                          {"cpu", required_argument, NULL, 'p'},
+                                          {"json", no_argument, &options.json, 1},
+                                          {"csv", no_argument, &options.csv, 1},
+                                          {"svg", required_argument, NULL, 's'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    for (int c; (c = getopt_long(count, arguments, "", names, NULL)) != -1;)
+        if (c == 'f')
+            options.floor = optarg;
+        else if (c == 'n')
+            starts = parse_number("starts", optarg, 1, SAMPLES_MAX);
+        else if (c == 'p')
+            options.cpu = optarg;
+        else if (c == 's' && (options.svg = fopen(optarg, "w")) == NULL)
+            die("--svg %s:", optarg);
+        else if (c == 'h' || c == '?') {
+            fputs(help, c == 'h' ? stdout : stderr);
+            exit(c == 'h' ? 0 : 2);
+        }
+    if (optind == count)
+        die("a program is expected: see --help");
+    if (options.json && options.csv)
+        die("--json or --csv, but not both, is expected");
 }
 
 /* What is pinned here stays so in every program. */
@@ -1656,10 +1519,11 @@ static void pin(const char *choice) {
     if (sched_getaffinity(0, sizeof set, &set) < 0)
         die("sched_getaffinity:");
     unsigned processor = CPU_SETSIZE - 1;
-    while (*choice == '\0' && !CPU_ISSET(processor, &set))
-        processor--;
-    if (*choice != '\0')
-        processor = parse_number("cpu", choice, CPU_SETSIZE - 1);
+    if (strcmp(choice, "last") != 0)
+        processor = parse_number("cpu", choice, 0, CPU_SETSIZE - 1);
+    else
+        while (!CPU_ISSET(processor, &set))
+            processor--;
     CPU_ZERO(&set);
     CPU_SET(processor, &set);
     if (sched_setaffinity(0, sizeof set, &set) < 0)
@@ -1667,102 +1531,36 @@ static void pin(const char *choice) {
     snprintf(pinned, sizeof pinned, ", all on processor %u", processor);
 }
 
-static void take_option(struct options *o, int option) {
-    switch (option) {
-    case 'f':
-        o->floor = optarg;
-        break;
-    case 'n':
-        o->starts = parse_number("starts", optarg, 100000);
-        break;
-    case 'q':
-        o->quick = true;
-        break;
-    case 'p':
-        o->cpu = optarg;
-        break;
-    case 'j':
-        o->json = true;
-        break;
-    case 'c':
-        o->csv = true;
-        break;
-    case 's':
-        o->svg = optarg;
-        break;
-    default:
-        fputs(help, option == 'h' ? stdout : stderr);
-        exit(option == 'h' ? 0 : 2);
-    }
-}
-
-static struct options parse_options(int count, char **arguments) {
-    static const struct option names[] = {{"floor", required_argument, NULL, 'f'},
-                                          {"starts", required_argument, NULL, 'n'},
-                                          {"quick", no_argument, NULL, 'q'},
-                                          {"cpu", required_argument, NULL, 'p'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"csv", no_argument, NULL, 'c'},
-                                          {"svg", required_argument, NULL, 's'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
-    struct options o = {.starts = 300, .cpu = ""};
-    for (int c; (c = getopt_long(count, arguments, "", names, NULL)) != -1;)
-        take_option(&o, c);
-    if (optind == count)
-        die("a program is expected: see --help");
-    if (o.starts < 1 || (o.json && o.csv))
-        die("at least one start, and --json or --csv but not both, are expected");
-    return o;
-}
-
-static void prepare(const struct options *o, int count, char **arguments) {
+static void prepare(char **paths) {
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         die("/dev/null, PR_SET_CHILD_SUBREAPER:");
-    memset(&poll_in, 1, sizeof poll_in);
-    memset(&response_in, 1, sizeof response_in);
-    has_floor = o->floor != NULL;
+    memset(incoming, 1, sizeof incoming);
+    has_floor = options.floor != NULL;
     if (has_floor)
-        add_program(o->floor);
-    for (int i = optind; i < count; i++)
-        add_program(arguments[i]);
-}
-
-static void warm_up_all(const struct event *e) {
-    for (size_t i = 0; i < program_count; i++) {
-        warm_up(&programs[i], e);
-        list_files(&programs[i]);
-        stop(&programs[i]);
+        add_program(options.floor);
+    for (; *paths != NULL; paths++)
+        add_program(*paths);
+    if (options.quick) {
+        starts = (starts + QUICK - 1) / QUICK;
+        processes /= QUICK;
     }
 }
 
 int main(int count, char **arguments) {
     describe_command(count, arguments); /* getopt changes the order */
-    struct options o = parse_options(count, arguments);
-    pin(o.cpu);
+    parse_options(count, arguments);
+    pin(options.cpu);
     describe_machine();
-    unsigned part = o.quick ? QUICK : 1;
-    prepare(&o, count, arguments);
-    struct event small = make_event("16 B", 16, false);
-    warm_up_all(&small);
-    measure_cold(&small, (o.starts + part - 1) / part);
-    if (!o.quick)
-        measure_page_cold(&small, o.starts < PAGE_COLD_STARTS ? o.starts : PAGE_COLD_STARTS);
-    add_cold_figures();
-    warn_of_noise();
-    measure_warm(part);
-    warm_up_all(&small);
-    measure_cost(&small);
-    progress_end();
-    if (o.json)
-        print_json((o.starts + part - 1) / part);
-    else if (o.csv)
+    prepare(arguments + optind);
+    measure(!options.quick);
+    if (options.json)
+        print_json();
+    else if (options.csv)
         print_csv();
     else
-        print_tables((o.starts + part - 1) / part);
-    if (o.svg != NULL)
-        write_picture(o.svg, (o.starts + part - 1) / part);
-    event_free(&small);
+        print_tables();
+    if (options.svg != NULL)
+        write_picture(options.svg);
     return 0;
 }
