@@ -41,11 +41,15 @@ lambda() { # OPERATION OPTIONS...
 
 # --- the function's variables -----------------------------------------------------------------
 
-# As JSON, on one line: an object, or null when there are none.
-save_variables() { # FUNCTION INDEX
+# As JSON, on one line; {} when there are none, for which version 1 of the CLI says null, and version
+# 2 nothing. What could not be read could not be put back.
+save_variables() { # FUNCTION
     lambda get-function-configuration --function-name "$1" --query Environment.Variables \
-        --output json | tr -d '\n' >"$scratch/$2.before"
-    if grep -q "\"$marker\"" "$scratch/$2.before"; then
+        --output json >"$scratch/json" || die "$1: its configuration could not be read"
+    before=$(tr -d '\n' <"$scratch/json")
+    case $before in null | '') before='{}' ;; esac
+    printf %s "$before" >"$scratch/$1.before"
+    if grep -q "\"$marker\"" "$scratch/$1.before"; then
         die "$1 has a variable $marker, left by a run that was killed: remove it first"
     fi
 }
@@ -59,19 +63,15 @@ set_variables() { # FUNCTION OBJECT
 
 marked() { # VALUE BEFORE
     case $2 in
-    null | '{}' | '') printf '{"%s": "%s"}' "$marker" "$1" ;;
+    '{}') printf '{"%s": "%s"}' "$marker" "$1" ;;
     *) printf '{"%s": "%s", %s' "$marker" "$1" "${2#\{}" ;;
     esac
 }
 
-put_back() {
-    index=0
+put_back() { # FUNCTION...
     for name in "$@"; do
-        index=$((index + 1))
-        [ -f "$scratch/$index.changed" ] || continue
-        before=$(cat "$scratch/$index.before")
-        case $before in null | '') before='{}' ;; esac
-        set_variables "$name" "$before" ||
+        [ -f "$scratch/$name.changed" ] || continue
+        set_variables "$name" "$(cat "$scratch/$name.before")" ||
             printf 'coldstart.sh: %s keeps the variable %s: remove it\n' "$name" "$marker" >&2
     done
     rm -rf "$scratch"
@@ -91,9 +91,9 @@ read_report() { # LOG
     }' "$1"
 }
 
-start_cold() { # FUNCTION INDEX ROUND
-    : >"$scratch/$2.changed"
-    set_variables "$1" "$(marked "$$-$3" "$(cat "$scratch/$2.before")")" ||
+start_cold() { # FUNCTION ROUND
+    : >"$scratch/$1.changed"
+    set_variables "$1" "$(marked "$$-$2" "$(cat "$scratch/$1.before")")" ||
         die "$1: its configuration could not be changed"
     lambda invoke --function-name "$1" --log-type Tail --payload "fileb://$scratch/event" \
         --query '[FunctionError, LogResult]' --output text "$scratch/response" >"$scratch/result" ||
@@ -104,7 +104,7 @@ start_cold() { # FUNCTION INDEX ROUND
     figures=$(read_report "$scratch/log")
     [ -n "$figures" ] ||
         die "$1: no REPORT with an Init Duration ends its log: this was no cold start"
-    printf '%s\n' "$figures" >>"$scratch/$2.figures"
+    printf '%s\n' "$figures" >>"$scratch/$1.figures"
 }
 
 # --- the table ---------------------------------------------------------------------------------
@@ -117,10 +117,6 @@ percentiles() { # FILE COLUMN
         END { printf "| %8.2f | %8.2f | %8.2f ", rank(50), rank(90), rank(99) }'
 }
 
-greatest() { # FILE COLUMN
-    cut -d ' ' -f "$2" "$1" | sort -n | tail -n 1
-}
-
 print_table() { # FUNCTION...
     printf '\nCold starts as Lambda reports them: init and duration in milliseconds; %s each, %s\n\n' \
         "$starts" "$(date -u +%Y-%m-%d)"
@@ -128,32 +124,26 @@ print_table() { # FUNCTION...
         function
     printf '|%s|---------:|---------:|---------:|---------:|---------:|---------:|----------:|\n' \
         --------------------------
-    index=0
     for name in "$@"; do
-        index=$((index + 1))
         printf '| %-24s ' "$name"
-        percentiles "$scratch/$index.figures" 1
-        percentiles "$scratch/$index.figures" 2
-        printf '| %9s |\n' "$(greatest "$scratch/$index.figures" 3)"
+        percentiles "$scratch/$name.figures" 1
+        percentiles "$scratch/$name.figures" 2
+        printf '| %9s |\n' "$(cut -d ' ' -f 3 "$scratch/$name.figures" | sort -n | tail -n 1)"
     done
 }
 
 trap 'put_back "$@"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-index=0
 for name in "$@"; do
-    index=$((index + 1))
-    save_variables "$name" "$index"
+    save_variables "$name"
 done
 round=0
 while [ "$round" -lt "$starts" ]; do
     round=$((round + 1))
-    index=0
     for name in "$@"; do
-        index=$((index + 1))
         printf 'coldstart.sh: %s of %s, %s\n' "$round" "$starts" "$name" >&2
-        start_cold "$name" "$index" "$round"
+        start_cold "$name" "$round"
     done
 done
 print_table "$@"
