@@ -80,11 +80,10 @@ static void write_member(struct bytes *to, const char *name, const char *value) 
 static void refuse(struct reply *reply, int status, const char *type, const char *message) {
     reply->status = status;
     bytes_format(&reply->fields, "x-amzn-ErrorType: %s\r\n", type);
-    bytes_text(&reply->body, "{\"Type\":\"User\",");
+    bytes_text(&reply->body, "{");
     write_member(&reply->body, "Code", type);
-    bytes_text(&reply->body, "\"Message\":");
-    json_string(&reply->body, message, strlen(message));
-    bytes_text(&reply->body, "}");
+    write_member(&reply->body, "Message", message);
+    bytes_text(&reply->body, "\"Type\":\"User\"}");
 }
 
 static void describe(struct reply *reply, const struct function *f) {

@@ -23,6 +23,7 @@ machine=$(uname -m)
 other=x86_64
 [ "$machine" != x86_64 ] || other=arm64
 AWS=${AWS:-aws}
+unset MAKEFLAGS MFLAGS MAKELEVEL # of the make that runs this: another one complains about its -j
 scratch=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$scratch"' EXIT
@@ -180,7 +181,7 @@ start_control_plane() {
     tries=0
     while [ ! -s calls ]; do
         tries=$((tries + 1))
-        [ $tries -lt 100 ] || die "control_plane did not start: $(cat plane.err)"
+        [ $tries -lt 300 ] || die "control_plane did not start: $(cat plane.err)"
         sleep 0.1
     done
     AWS_ENDPOINT_URL=$(head -n 1 calls)
