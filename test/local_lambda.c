@@ -130,20 +130,31 @@ static const char *text_of(struct bytes *bytes) {
 }
 
 /* One line and one write; what the function put into it cannot move a terminal's cursor. */
-static void say(const char *text) {
-    struct bytes line = {0};
-    bytes_format(&line, "local_lambda: %s", text);
-    for (size_t i = 0; i < line.length; i++)
-        if ((unsigned char)line.data[i] < ' ')
-            line.data[i] = ' ';
-    bytes_text(&line, "\n");
-    write_all(STDERR_FILENO, line.data, line.length);
-    bytes_free(&line);
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
+    char line[1100] = "local_lambda: ";
+    size_t length = strlen(line);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line + length, sizeof line - length - 1, format, arguments); /* and an LF */
+    va_end(arguments);
+    for (length = 0; line[length] != '\0'; length++)
+        if ((unsigned char)line[length] < ' ')
+            line[length] = ' ';
+    line[length++] = '\n';
+    write_all(STDERR_FILENO, line, length);
 }
 
 __attribute__((noreturn)) static void die(const char *text) {
-    say(text);
+    say("%s", text);
     exit(1);
+}
+
+/* Text as a JSON string, valid until the next call. */
+static const char *json(const char *text) {
+    static struct bytes quoted;
+    quoted.length = 0;
+    json_string(&quoted, text, strlen(text));
+    return text_of(&quoted);
 }
 
 /* On the heap, with a NUL. */
@@ -232,6 +243,8 @@ static struct invocation *enqueue(struct bytes *event, char *trace_id) {
     return *last = v;
 }
 
+enum { SERVED, IN_LINE };
+
 /* The oldest that is in line, or else the oldest that is being served: of those there is one at
  * most, but in a Managed Instances environment. */
 static struct invocation *oldest(bool queued) {
@@ -251,9 +264,7 @@ static unsigned count_invocations(bool queued) {
 /* Lambda's own error, in place of whatever the function answered. */
 static void fail(struct invocation *v, const char *type, const char *message) {
     bytes_free(&v->answer);
-    bytes_format(&v->answer, "{\"errorType\":\"%s\",\"errorMessage\":", type);
-    json_string(&v->answer, message, strlen(message));
-    bytes_text(&v->answer, "}");
+    bytes_format(&v->answer, "{\"errorType\":\"%s\",\"errorMessage\":%s}", type, json(message));
     v->failed = v->is_final = true;
 }
 
@@ -265,24 +276,25 @@ static void keep_log(struct invocation *v, const char *line, size_t length) {
 
 /* A line of Lambda's in the function's log, as CloudWatch would show it. */
 static void log_line(struct invocation *v, const char *text) {
-    struct bytes line = {0};
-    bytes_format(&line, "%s\n", text);
-    keep_log(v, line.data, line.length);
+    char line[1100]; /* what f() makes has room in it */
+    size_t length = (size_t)snprintf(line, sizeof line, "%s\n", text);
+    keep_log(v, line, length);
     if (settings.mode == MODE_SERVE)
-        write_all(STDERR_FILENO, line.data, line.length);
-    bytes_free(&line);
+        write_all(STDERR_FILENO, line, length);
 }
 
 /* ---- Connections -------------------------------------------------------------------------- */
 
+struct route;
+
 /* Somebody at the other end of a connection: a caller of the Invoke API or the runtime. */
 struct peer {
-    int fd;          /* -1: gone, to be swept */
+    int fd;          /* -1: a free slot */
     bool is_runtime; /* of the two listening sockets, the one it came by */
     bool waiting;    /* for an answer, or the runtime's GET next for an event */
     bool dirty;      /* there may be a whole request in `in` */
-    bool head_seen;  /* the head of the request that is arriving has been looked at */
     bool closing; /* our side, after what is in `out`; until it closes its own, input is dropped */
+    const struct route *route; /* of the request that is arriving, once its head is there */
     struct bytes in, out;
     size_t sent;                  /* of out */
     const char *refused;          /* status of the refusal that waits for the end of the body */
@@ -291,12 +303,12 @@ struct peer {
     struct invocation *serving;   /* the one whose event went out here last */
 };
 
-static struct peer *peers[2 * SIDE_MAX];
-static size_t peer_count;
+static struct peer peers[2 * SIDE_MAX];
+static size_t peer_count;    /* slots that were ever taken */
 static uint64_t received_us; /* when the bytes came that are being looked at */
 
 static void peer_flush(struct peer *p) {
-    while (p->fd >= 0 && p->sent < p->out.length) {
+    while (p->sent < p->out.length) {
         ssize_t n = send(p->fd, p->out.data + p->sent, p->out.length - p->sent, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
@@ -306,40 +318,24 @@ static void peer_flush(struct peer *p) {
     }
     bytes_free(&p->out);
     p->sent = 0;
-    if (p->closing && p->fd >= 0)
+    if (p->closing)
         shutdown(p->fd, SHUT_WR);
 }
 
-/* The slot is swept at the end of the round. */
 static void peer_drop(struct peer *p) {
-    if (p->fd >= 0)
-        close(p->fd);
-    p->fd = -1;
-    p->waiting = p->dirty = false;
+    close(p->fd);
+    bytes_free(&p->in);
+    bytes_free(&p->out);
+    bytes_free(&p->refusal);
+    *p = (struct peer){.fd = -1};
     for (struct invocation *v = invocations; v != NULL; v = v->next)
         v->caller = v->caller == p ? NULL : v->caller;
-}
-
-static void sweep_peers(void) {
-    size_t kept = 0;
-    for (size_t i = 0; i < peer_count; i++) {
-        struct peer *p = peers[i];
-        if (p->fd >= 0) {
-            peers[kept++] = p;
-            continue;
-        }
-        bytes_free(&p->in);
-        bytes_free(&p->out);
-        bytes_free(&p->refusal);
-        free(p);
-    }
-    peer_count = kept;
 }
 
 static size_t count_peers(bool is_runtime) {
     size_t n = 0;
     for (size_t i = 0; i < peer_count; i++)
-        n += peers[i]->is_runtime == is_runtime;
+        n += peers[i].fd >= 0 && peers[i].is_runtime == is_runtime;
     return n;
 }
 
@@ -348,22 +344,19 @@ static size_t count_peers(bool is_runtime) {
 /* Collected while the clock runs and printed when it is over, so that looking does not slow
  * down what is looked at. */
 static struct {
-    struct bytes text;
+    struct bytes text; /* with colours */
     uint64_t exec_us;
     char gutter[24]; /* the time that the next line shows */
-    bool colour;
 } picture;
 
 enum { DATA_COLUMNS = 60, NOTE_COLUMN = 64 };
 
-static const char *colour(const char *code) {
-    return picture.colour ? code : "";
-}
-#define PLAIN colour("\x1b[0m")
-#define BOLD colour("\x1b[1m")
-#define DIM colour("\x1b[2m")
-#define YELLOW colour("\x1b[33m")
-#define SIDE(direction) colour((direction) == '>' ? "\x1b[36m" : "\x1b[32m")
+#define PLAIN "\x1b[0m"
+#define BOLD "\x1b[1m"
+#define DIM "\x1b[2m"
+#define YELLOW "\x1b[33m"
+#define RUNTIME "\x1b[36m"
+#define LAMBDA "\x1b[32m"
 
 static void grouped(struct bytes *to, uint64_t n) {
     if (n >= 1000)
@@ -378,7 +371,7 @@ static void trace_step(uint64_t when_us, const char *title) {
     snprintf(picture.gutter, sizeof picture.gutter, "%9.*s µs", (int)time.length, time.data);
     bytes_text(&picture.text, "\n");
     if (title[0] != '\0')
-        bytes_format(&picture.text, "              %s%s%s\n", BOLD, title, PLAIN);
+        bytes_format(&picture.text, "              " BOLD "%s" PLAIN "\n", title);
     bytes_free(&time);
 }
 
@@ -387,11 +380,11 @@ static void trace_line(char direction, const char *text, size_t length, bool crl
                        const char *note) {
     size_t columns = length + (crlf ? 4 : 0);
     int gap = columns < NOTE_COLUMN ? (int)(NOTE_COLUMN - columns) : 2;
-    bytes_format(&picture.text, "%s%12s%s  %s%c %.*s%s%s%s%s", DIM, picture.gutter, PLAIN,
-                 SIDE(direction), direction, (int)length, text, PLAIN, DIM, crlf ? "\\r\\n" : "",
-                 PLAIN);
+    bytes_format(&picture.text, DIM "%12s" PLAIN "  %s%c %.*s" PLAIN DIM "%s" PLAIN, picture.gutter,
+                 direction == '>' ? RUNTIME : LAMBDA, direction, (int)length, text,
+                 crlf ? "\\r\\n" : "");
     if (note[0] != '\0')
-        bytes_format(&picture.text, "%*s%s← %s%s", gap, "", YELLOW, note, PLAIN);
+        bytes_format(&picture.text, "%*s" YELLOW "← %s" PLAIN, gap, "", note);
     bytes_text(&picture.text, "\n");
     picture.gutter[0] = '\0';
 }
@@ -458,45 +451,58 @@ static void trace_message(char direction, const char *data, size_t length) {
 }
 
 static void trace_exec(void) {
-    bytes_format(
-        &picture.text,
-        "   time since exec; %s>%s from the runtime, %s<%s from Lambda; %s\\r\\n%s is CR LF\n",
-        SIDE('>'), PLAIN, SIDE('<'), PLAIN, DIM, PLAIN);
+    bytes_text(&picture.text, "   time since exec; " RUNTIME ">" PLAIN " from the runtime, " LAMBDA
+                              "<" PLAIN " from Lambda; " DIM "\\r\\n" PLAIN " is CR LF\n");
     trace_step(picture.exec_us, "");
-    bytes_format(&picture.text, "%s%s%s  %sexec %s%s, AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u\n", DIM,
-                 picture.gutter, PLAIN, BOLD, settings.given, PLAIN, settings.runtime_port);
+    bytes_format(&picture.text,
+                 DIM "%s" PLAIN "  " BOLD "exec %s" PLAIN ", AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u\n",
+                 picture.gutter, settings.given, settings.runtime_port);
 }
 
 static void trace_end(const struct invocation *v, uint64_t ended_us, bool alive) {
     struct bytes *to = &picture.text;
     trace_step(ended_us, "");
-    bytes_format(to, "%s%s%s  %s", DIM, picture.gutter, PLAIN, BOLD);
+    bytes_format(to, DIM "%s" PLAIN "  " BOLD, picture.gutter);
     if (!alive) {
-        bytes_format(to, "the process has ended%s\n              ", PLAIN);
+        bytes_text(to, "the process has ended" PLAIN "\n              ");
         bytes_append(to, v->answer.data, v->answer.length);
         bytes_text(to, "\n");
         return;
     }
-    bytes_format(to,
-                 "the invocation is complete%s, now that the runtime asks for the next: ", PLAIN);
+    bytes_text(to, "the invocation is complete" PLAIN ", now that the runtime asks for the next: ");
     grouped(to, ended_us - v->started_us);
     bytes_text(to, " µs\n              after the event went out. The first poll came ");
     grouped(to, v->init_us);
     bytes_text(to, " µs after exec.\n");
 }
 
+/* Without a terminal, or with NO_COLOR, all but what stands from an ESC up to its m. */
+static void print_picture(void) {
+    bool coloured = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+    const char *at = picture.text.data, *end = at + picture.text.length;
+    while (!coloured && at != NULL) {
+        const char *escape = memchr(at, '\x1b', (size_t)(end - at));
+        if (escape == NULL)
+            break;
+        write_all(STDOUT_FILENO, at, (size_t)(escape - at));
+        const char *last = memchr(escape, 'm', (size_t)(end - escape));
+        at = last == NULL ? end : last + 1;
+    }
+    write_all(STDOUT_FILENO, at, (size_t)(end - at));
+}
+
 /* ---- Replies ------------------------------------------------------------------------------ */
 
-/* The framing of Lambda's server: chunked when its buffer overflowed, else Content-Length. */
-static void append_body(struct bytes *to, const struct bytes *body, size_t chunk) {
-    if (chunk == 0 || body->length <= CHUNKED_ABOVE) {
-        bytes_format(to, "Content-Length: %zu\r\n\r\n", body->length);
-        bytes_append(to, body->data, body->length);
-        return;
-    }
+static void append_counted(struct bytes *to, const struct bytes *body) {
+    bytes_format(to, "Content-Length: %zu\r\n\r\n", body->length);
+    bytes_append(to, body->data, body->length);
+}
+
+static void append_chunked(struct bytes *to, const struct bytes *body) {
+    size_t most = is_lmi() ? LMI_CHUNK : body->length;
     bytes_text(to, "Transfer-Encoding: chunked\r\n\r\n");
-    for (size_t at = 0; at < body->length; at += chunk) {
-        size_t n = body->length - at < chunk ? body->length - at : chunk;
+    for (size_t at = 0; at < body->length; at += most) {
+        size_t n = body->length - at < most ? body->length - at : most;
         bytes_format(to, "%zx\r\n", n);
         bytes_append(to, body->data + at, n);
         bytes_text(to, "\r\n");
@@ -504,17 +510,20 @@ static void append_body(struct bytes *to, const struct bytes *body, size_t chunk
     bytes_text(to, "0\r\n\r\n");
 }
 
-/* `fields`: whole field lines, CRLF included. `chunk`: 0 for Content-Length always. */
-static void reply(struct peer *p, const char *status, const char *fields, const struct bytes *body,
-                  size_t chunk) {
+/* `fields`: whole field lines, CRLF included. The framing is that of Lambda's servers: the Runtime
+ * API's goes over to chunks when its buffer overflows. */
+static void reply(struct peer *p, const char *status, const char *fields,
+                  const struct bytes *body) {
     struct bytes message = {0};
     bytes_format(&message, "HTTP/1.1 %s\r\n%s%sDate: %s\r\n", status,
                  p->closing ? "Connection: close\r\n" : "", fields,
                  utc("%a, %d %b %Y %H:%M:%S GMT"));
     if (strncmp(status, "204", 3) == 0)
         bytes_text(&message, "\r\n");
+    else if (p->is_runtime && body->length > CHUNKED_ABOVE)
+        append_chunked(&message, body);
     else
-        append_body(&message, body, chunk);
+        append_counted(&message, body);
     bytes_append(&p->out, message.data, message.length);
     uint64_t sent_us = now_us();
     peer_flush(p);
@@ -528,22 +537,17 @@ static void reply(struct peer *p, const char *status, const char *fields, const 
 static void reply_text(struct peer *p, const char *status, const char *fields, const char *text) {
     struct bytes body = {0};
     bytes_text(&body, text);
-    reply(p, status, fields, &body, 0);
+    reply(p, status, fields, &body);
     bytes_free(&body);
 }
 
 /* The Invoke API's form of an error. */
 static void reply_exception(struct peer *p, const char *status, const char *type,
                             const char *message) {
-    struct bytes body = {0};
     char id[37];
     make_uuid(id);
-    bytes_text(&body, "{\"Type\":\"User\",\"Message\":");
-    json_string(&body, message, strlen(message));
-    bytes_text(&body, "}");
-    reply(p, status, f(JSON "x-amzn-RequestId: %s\r\nx-amzn-ErrorType: %s\r\n", id, type), &body,
-          0);
-    bytes_free(&body);
+    reply_text(p, status, f(JSON "x-amzn-RequestId: %s\r\nx-amzn-ErrorType: %s\r\n", id, type),
+               f("{\"Type\":\"User\",\"Message\":%s}", json(message)));
 }
 
 static void reply_invoked(struct invocation *v) {
@@ -560,7 +564,7 @@ static void reply_invoked(struct invocation *v) {
     }
     v->caller->waiting = false;
     v->caller->dirty = true;
-    reply(v->caller, "200 OK", text_of(&fields), &v->answer, 0);
+    reply(v->caller, "200 OK", text_of(&fields), &v->answer);
     bytes_free(&fields);
 }
 
@@ -568,9 +572,7 @@ static void reply_invoked(struct invocation *v) {
  * is missing. */
 static void refuse(struct peer *p, const char *status, const char *type, const char *message) {
     bytes_free(&p->refusal);
-    bytes_text(&p->refusal, "{\"errorMessage\":");
-    json_string(&p->refusal, message, strlen(message));
-    bytes_format(&p->refusal, ",\"errorType\":\"%s\"}\n", type);
+    bytes_format(&p->refusal, "{\"errorMessage\":%s,\"errorType\":\"%s\"}\n", json(message), type);
     p->refused = status;
 }
 
@@ -583,7 +585,7 @@ static void refuse_state(struct peer *p, const char *from, const char *to) {
 
 static void send_refusal(struct peer *p) {
     if (p->refused != NULL)
-        reply(p, p->refused, JSON, &p->refusal, 0);
+        reply(p, p->refused, JSON, &p->refusal);
     p->refused = NULL;
     bytes_free(&p->refusal);
 }
@@ -591,7 +593,7 @@ static void send_refusal(struct peer *p) {
 /* ---- The end of an invocation ------------------------------------------------------------- */
 
 /* The process, between its exec and its end. */
-static struct {
+static struct environment {
     pid_t pid;            /* 0: none; it leads its own process group */
     int log_fd;           /* its stdout and stderr; -1: none */
     bool polled, is_cold; /* it has asked for an event; and not yet been given one */
@@ -609,8 +611,8 @@ static void forget(struct invocation *v) {
         link = &(*link)->next;
     *link = v->next;
     for (size_t i = 0; i < peer_count; i++) {
-        peers[i]->answering = peers[i]->answering == v ? NULL : peers[i]->answering;
-        peers[i]->serving = peers[i]->serving == v ? NULL : peers[i]->serving;
+        peers[i].answering = peers[i].answering == v ? NULL : peers[i].answering;
+        peers[i].serving = peers[i].serving == v ? NULL : peers[i].serving;
     }
     bytes_free(&v->event);
     bytes_free(&v->answer);
@@ -624,7 +626,7 @@ static void forget(struct invocation *v) {
 
 /* A line belongs to the invocation that it names, else to the only one there is. */
 static void attribute_line(const char *line, size_t length) {
-    unsigned active = count_invocations(false);
+    unsigned active = count_invocations(SERVED);
     for (struct invocation *v = invocations; v != NULL; v = v->next)
         if (v->state != QUEUED &&
             (active == 1 || memmem(line, length, v->id, strlen(v->id)) != NULL))
@@ -694,7 +696,7 @@ static void finish(struct invocation *v, uint64_t ended_us) {
     if (v->caller != NULL)
         reply_invoked(v);
     else if (v->failed && settings.mode == MODE_SERVE)
-        say(f("invocation %s failed, and nobody waits for it: %s", v->id, text_of(&v->answer)));
+        say("invocation %s failed, and nobody waits for it: %s", v->id, text_of(&v->answer));
     if (settings.mode == MODE_RUN)
         print_answer(v);
     if (settings.mode == MODE_TRACE)
@@ -704,15 +706,24 @@ static void finish(struct invocation *v, uint64_t ended_us) {
     forget(v);
 }
 
-/* ---- The function's variables, as its configuration has them: a JSON object of strings -------- */
+/* ---- The function's variables -------------------------------------------------------------- */
 
-/* These take what they are named after from a text (RFC 8259), blanks before it included, and say
- * whether it was there. */
+/* In the configuration they are a JSON object of strings. Each of these takes what it is named after
+ * from a text (RFC 8259), blanks before it included, and says whether it was there. */
 static bool take(const char **at, char c) {
     *at += strspn(*at, " \t\r\n");
     bool there = **at == c;
     *at += there;
     return there;
+}
+
+/* RFC 3629 3. */
+static void append_utf8(struct bytes *to, unsigned c) {
+    static const unsigned lead[] = {0, 0xc0, 0xe0, 0xf0};
+    unsigned more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    bytes_format(to, "%c", lead[more] | c >> 6 * more);
+    while (more-- > 0)
+        bytes_format(to, "%c", 0x80 | (c >> 6 * more & 63));
 }
 
 /* \uXXXX behind its \, as UTF-8; perhaps of two halves. */
@@ -726,15 +737,7 @@ static bool take_unicode(const char **at, struct bytes *to) {
         c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
         *at += n;
     }
-    if (c < 0x80)
-        bytes_format(to, "%c", c);
-    else if (c < 0x800)
-        bytes_format(to, "%c%c", 0xc0 | c >> 6, 0x80 | (c & 63));
-    else if (c < 0x10000)
-        bytes_format(to, "%c%c%c", 0xe0 | c >> 12, 0x80 | (c >> 6 & 63), 0x80 | (c & 63));
-    else
-        bytes_format(to, "%c%c%c%c", 0xf0 | c >> 18, 0x80 | (c >> 12 & 63), 0x80 | (c >> 6 & 63),
-                     0x80 | (c & 63));
+    append_utf8(to, c);
     return true;
 }
 
@@ -862,22 +865,21 @@ static void explain_exec(int error) {
         fclose(file);
     uname(&machine);
     if (error == ENOEXEC && is_elf)
-        say(f("%s is built for %s, and this machine is %s: build it for this machine",
-              settings.given,
-              head[18] == 62    ? "x86_64"
-              : head[18] == 183 ? "aarch64 (arm64)"
-                                : "another architecture",
-              machine.machine));
+        say("%s is built for %s, and this machine is %s: build it for this machine", settings.given,
+            head[18] == 62    ? "x86_64"
+            : head[18] == 183 ? "aarch64 (arm64)"
+                              : "another architecture",
+            machine.machine);
     else if (error == ENOEXEC)
-        say(f("%s is neither an executable for this machine nor a script with a #! line",
-              settings.given));
+        say("%s is neither an executable for this machine nor a script with a #! line",
+            settings.given);
     else if (error == ENOENT)
-        say(f("%s needs a program that is not here: the dynamic loader of its libc, or the "
-              "interpreter of its #! line (which must not end with CR LF)",
-              settings.given));
+        say("%s needs a program that is not here: the dynamic loader of its libc, or the "
+            "interpreter of its #! line (which must not end with CR LF)",
+            settings.given);
     else
-        say(f("%s cannot be executed: %s; Lambda wants a file of mode 755", settings.given,
-              strerror(error)));
+        say("%s cannot be executed: %s; Lambda wants a file of mode 755", settings.given,
+            strerror(error));
 }
 
 static bool start_environment(void) {
@@ -903,13 +905,12 @@ static bool start_environment(void) {
         return false;
     }
     fcntl(log_pipe[0], F_SETFL, O_NONBLOCK);
-    env.pid = pid;
-    env.log_fd = log_pipe[0];
-    env.polled = env.poll_lost = env.init_failed = env.is_stale = false;
-    env.is_cold = true;
-    env.memory_kb = 0;
-    env.exec_us = picture.exec_us = started.exec_us;
-    env.init_deadline_us = now_us() + INIT_SECONDS * UINT64_C(1000000);
+    env = (struct environment){.pid = pid,
+                               .log_fd = log_pipe[0],
+                               .is_cold = true,
+                               .exec_us = started.exec_us,
+                               .init_deadline_us = now_us() + INIT_SECONDS * UINT64_C(1000000)};
+    picture.exec_us = started.exec_us;
     if (settings.mode == MODE_TRACE)
         trace_exec();
     return true;
@@ -954,19 +955,19 @@ static int kill_process(void) {
 /* Ends the process, if it has not ended by itself, and what is left of the environment goes with
  * it. A failed initialization costs the invocation that wanted it. `type` NULL: nothing failed. */
 static void end_environment(const char *type, const char *reason) {
-    struct invocation *v, *waiting = env.polled || type == NULL ? NULL : oldest(true);
+    struct invocation *v, *waiting = env.polled || type == NULL ? NULL : oldest(IN_LINE);
     if (env.pid != 0)
         kill_process();
     read_function_log();
     for (size_t i = 0; i < peer_count; i++)
-        if (peers[i]->is_runtime)
-            peer_drop(peers[i]);
-    while ((v = oldest(false)) != NULL)
+        if (peers[i].fd >= 0 && peers[i].is_runtime)
+            peer_drop(&peers[i]);
+    while ((v = oldest(SERVED)) != NULL)
         conclude(v, type, reason);
     if (waiting != NULL)
         conclude(waiting, type, reason);
     else if (env.init_failed)
-        say(f("%s reported an initialization error: %s", settings.given, text_of(&env.init_error)));
+        say("%s reported an initialization error: %s", settings.given, text_of(&env.init_error));
     close_log();
     bytes_free(&env.init_error);
 }
@@ -981,11 +982,11 @@ static void ended_by_itself(void) {
     char reason[128];
     snprintf(reason, sizeof reason, "%s", describe_exit(kill_process()));
     if (!env.polled && !env.init_failed)
-        say(f("%s ended before it asked for its first event (GET " API
-              "/runtime/invocation/next): %s",
-              settings.given, reason));
-    else if (env.polled && oldest(false) == NULL)
-        say(f("%s ended while it waited for an event: %s", settings.given, reason));
+        say("%s ended before it asked for its first event (GET " API
+            "/runtime/invocation/next): %s",
+            settings.given, reason);
+    else if (env.polled && oldest(SERVED) == NULL)
+        say("%s ended while it waited for an event: %s", settings.given, reason);
     end_environment("Runtime.ExitError", reason);
 }
 
@@ -1014,7 +1015,7 @@ static void send_event(struct peer *p, struct invocation *v) {
                  "Lambda-Runtime-Trace-Id: %s\r\n",
                  v->deadline_ms, v->nonce, getenv("AWS_REGION"), settings.function, v->trace_id);
     p->serving = v;
-    reply(p, "200 OK", text_of(&fields), &v->event, is_lmi() ? LMI_CHUNK : SIZE_MAX);
+    reply(p, "200 OK", text_of(&fields), &v->event);
     bytes_free(&fields);
 }
 
@@ -1042,24 +1043,24 @@ static void deliver(struct invocation *v, struct peer *p) {
 
 static struct peer *find_poll(void) {
     for (size_t i = 0; i < peer_count; i++)
-        if (peers[i]->is_runtime && peers[i]->waiting)
-            return peers[i];
+        if (peers[i].is_runtime && peers[i].waiting)
+            return &peers[i];
     return NULL;
 }
 
 /* Starts an environment when somebody waits for one, and hands out events. */
 static void dispatch(void) {
     struct invocation *v;
-    if (env.is_stale && env.pid != 0 && oldest(false) == NULL)
+    if (env.is_stale && env.pid != 0 && oldest(SERVED) == NULL)
         end_environment(NULL, NULL);
-    while ((v = oldest(true)) != NULL) {
+    while ((v = oldest(IN_LINE)) != NULL) {
         struct peer *p = find_poll();
         if (env.pid == 0 && !start_environment()) {
             fail(v, "Runtime.InvalidEntrypoint",
                  f("RequestId: %s Error: %s cannot be executed", v->id, settings.bootstrap));
             finish(v, now_us());
         } else if (!env.is_stale && (p != NULL || env.poll_lost) &&
-                   count_invocations(false) < (is_lmi() ? settings.concurrency : 1))
+                   count_invocations(SERVED) < (is_lmi() ? settings.concurrency : 1))
             deliver(v, p);
         else
             return;
@@ -1068,7 +1069,7 @@ static void dispatch(void) {
 
 /* GET /runtime/invocation/next. */
 static void next_invocation(struct peer *p, struct request *r) {
-    struct invocation *v = is_lmi() ? NULL : oldest(false);
+    struct invocation *v = is_lmi() ? NULL : oldest(SERVED);
     (void)r;
     if (env.init_failed) {
         say("the runtime asks for an event after init/error: it must exit");
@@ -1078,14 +1079,14 @@ static void next_invocation(struct peer *p, struct request *r) {
             "one GET next at a time, without a time-out");
         refuse_state(p, "Ready", "Ready");
     } else if (v != NULL && v->state == RUNNING) {
-        say(f("the runtime asks for the next event before it answered %s: it gets the same "
-              "again",
-              v->id));
+        say("the runtime asks for the next event before it answered %s: it gets the same "
+            "again",
+            v->id);
         send_event(p, v);
     } else if (v != NULL && v->state != RESPONSE_SENT) {
-        say(f("the runtime asks for the next event in the middle of its response to %s: after a "
-              "response that broke off or was refused it can only exit",
-              v->id));
+        say("the runtime asks for the next event in the middle of its response to %s: after a "
+            "response that broke off or was refused it can only exit",
+            v->id);
         refuse_state(p, state_name[v->state], "Ready");
     } else {
         env.init_us = env.polled ? env.init_us : received_us - env.exec_us;
@@ -1093,7 +1094,6 @@ static void next_invocation(struct peer *p, struct request *r) {
         if (v != NULL)
             finish(v, received_us);
     }
-    send_refusal(p);
 }
 
 static bool is_expired(const char *id) {
@@ -1103,30 +1103,34 @@ static bool is_expired(const char *id) {
     return false;
 }
 
+static struct invocation *find_served(const char *id) {
+    struct invocation *v = invocations;
+    while (v != NULL && (v->state == QUEUED || strcmp(id, v->id) != 0))
+        v = v->next;
+    return v;
+}
+
 /* The head of a response or error: everything that Lambda checks before it reads the body. */
 static void begin_answer(struct peer *p, const struct request *r, const char *given,
                          enum state to) {
-    struct invocation *v = invocations;
-    while (v != NULL && (v->state == QUEUED || strcmp(given, v->id) != 0))
-        v = v->next;
+    struct invocation *v = find_served(given);
     size_t length;
     const char *nonce = request_field(r, "Lambda-Runtime-Invocation-Id", &length);
     const char *mode = request_field(r, "Lambda-Runtime-Function-Response-Mode", &length);
     bool stale = nonce != NULL && v != NULL &&
                  !request_field_is(r, "Lambda-Runtime-Invocation-Id", v->nonce);
     if (stale || (v == NULL && is_expired(given))) {
-        say(f("the runtime answers %s, which has timed out%s", given,
-              stale ? ": Lambda-Runtime-Invocation-Id must be the one that came with the event"
-                    : ""));
+        say("the runtime answers %s, which has timed out%s", given,
+            stale ? ": Lambda-Runtime-Invocation-Id must be the one that came with the event" : "");
         refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout");
     } else if (v == NULL || (is_lmi() && v->state != RUNNING)) {
-        say(f("the runtime answers the request id %s, which %s", given,
-              v == NULL ? "is not being served" : "has an answer already"));
+        say("the runtime answers the request id %s, which %s", given,
+            v == NULL ? "is not being served" : "has an answer already");
         refuse(p, "400 Bad Request", "InvalidRequestID", "Invalid request ID");
     } else if (v->state != RUNNING) {
-        say(f("the runtime answers %s a second time: there is one response or error for an "
-              "invocation, and then GET next",
-              v->id));
+        say("the runtime answers %s a second time: there is one response or error for an "
+            "invocation, and then GET next",
+            v->id);
         refuse_state(p, state_name[v->state], state_name[to]);
     } else if (mode != NULL &&
                !request_field_is(r, "Lambda-Runtime-Function-Response-Mode", "streaming")) {
@@ -1143,7 +1147,7 @@ static void begin_answer(struct peer *p, const struct request *r, const char *gi
 }
 
 static void too_large(struct peer *p, struct invocation *v, size_t length, size_t limit) {
-    say(f("the runtime answers %s with %zu bytes, and %zu is the most", v->id, length, limit));
+    say("the runtime answers %s with %zu bytes, and %zu is the most", v->id, length, limit);
     fail(v, "Function.ResponseSizeTooLarge",
          f("Response payload size (%zu bytes) exceeded maximum allowed payload size (%zu bytes).",
            length, limit));
@@ -1154,7 +1158,7 @@ static void too_large(struct peer *p, struct invocation *v, size_t length, size_
 
 /* The body of a response or error. A stream that ends with an error says so in its trailer section,
  * and the response counts. */
-static void take_answer(struct invocation *v, struct request *r, bool error) {
+static void take_answer(struct invocation *v, struct request *r) {
     struct request trailers = {.fields = r->trailers.data, .fields_length = r->trailers.length};
     size_t n = 0;
     const char *type = request_field(&trailers, "Lambda-Runtime-Function-Error-Type", &n);
@@ -1162,48 +1166,39 @@ static void take_answer(struct invocation *v, struct request *r, bool error) {
         log_line(v, f("RequestId: %s Error: the stream ended with %.*s", v->id, (int)n, type));
     v->answer = r->body;
     r->body = (struct bytes){0};
-    v->failed = v->is_final = error;
+    v->failed = v->is_final = v->state == RESPONDING_ERROR;
 }
 
 static void accepted(struct peer *p) {
     reply_text(p, "202 Accepted", JSON, "{\"status\":\"OK\"}\n");
 }
 
-static void end_answer(struct peer *p, struct request *r, bool error) {
+/* POST /runtime/invocation/{id}/response and /error, whose heads begin_answer has let pass. */
+static void end_answer(struct peer *p, struct request *r) {
     struct invocation *v = p->answering;
-    size_t limit = is_lmi() && error ? LMI_ERROR_MAX : RESPONSE_MAX;
-    p->answering = NULL;
-    if (v == NULL) /* it timed out while the body came */
+    if (v == NULL) { /* it timed out while the body came */
         refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout");
-    else if (r->body.length > limit)
+        return;
+    }
+    size_t limit = is_lmi() && v->state == RESPONDING_ERROR ? LMI_ERROR_MAX : RESPONSE_MAX;
+    if (r->body.length > limit)
         too_large(p, v, r->body.length, limit);
     else {
-        take_answer(v, r, error);
+        take_answer(v, r);
         accepted(p);
     }
-    send_refusal(p);
-    if (v != NULL)
-        v->state = RESPONSE_SENT;
-    if (v != NULL && is_lmi())
+    p->answering = NULL;
+    v->state = RESPONSE_SENT;
+    if (is_lmi())
         finish(v, received_us);
-}
-
-/* POST /runtime/invocation/{id}/response and /error. */
-static void invocation_response(struct peer *p, struct request *r) {
-    end_answer(p, r, false);
-}
-
-static void invocation_error(struct peer *p, struct request *r) {
-    end_answer(p, r, true);
 }
 
 /* POST /runtime/init/error, and restore/error, which is the same thing later. */
 static void initialization_error(struct peer *p, struct request *r) {
     if (env.polled || env.init_failed) {
-        say(f("the runtime reports an initialization error %s: it may do so once, before GET next",
-              env.polled ? "after its first poll" : "again"));
+        say("the runtime reports an initialization error %s: it may do so once, before GET next",
+            env.polled ? "after its first poll" : "again");
         refuse_state(p, env.polled ? "Ready" : "InitError", "InitError");
-        send_refusal(p);
         return;
     }
     env.init_failed = true;
@@ -1287,7 +1282,7 @@ static void invoke(struct peer *p, struct request *r) {
         reply_exception(
             p, "413 Request Entity Too Large", "RequestTooLargeException",
             f("Request must be smaller than %d bytes for the InvokeFunction operation", limit));
-    else if (count_invocations(true) >= QUEUE_MAX)
+    else if (count_invocations(IN_LINE) >= QUEUE_MAX)
         reply_exception(p, "429 Too Many Requests", "TooManyRequestsException", "Rate Exceeded.");
     else if (client != NULL && (n > CLIENT_CONTEXT_MAX || !decode_base64(&context, client, n)))
         reply_exception(p, "400 Bad Request", "InvalidRequestContentException",
@@ -1318,13 +1313,11 @@ static void configuration(struct peer *p, struct request *r) {
         env.is_stale = true;
     }
     struct bytes body = {0};
-    bytes_text(&body, "{\"FunctionName\":");
-    json_string(&body, settings.function, strlen(settings.function));
     bytes_format(&body,
-                 ",\"State\":\"Active\",\"LastUpdateStatus\":\"Successful\","
+                 "{\"FunctionName\":%s,\"State\":\"Active\",\"LastUpdateStatus\":\"Successful\","
                  "\"Environment\":{\"Variables\":%s}}",
-                 settings.variables == NULL ? "{}" : settings.variables);
-    reply(p, "200 OK", JSON, &body, 0);
+                 json(settings.function), settings.variables == NULL ? "{}" : settings.variables);
+    reply(p, "200 OK", JSON, &body);
     bytes_free(&body);
 }
 
@@ -1339,9 +1332,9 @@ static const struct route {
 } routes[] = {
     {true, false, 0, "GET", API "/runtime/invocation/next", "Next invocation", next_invocation},
     {true, false, RESPONDING, "POST", API "/runtime/invocation/*/response", "Invocation response",
-     invocation_response},
+     end_answer},
     {true, false, RESPONDING_ERROR, "POST", API "/runtime/invocation/*/error", "Invocation error",
-     invocation_error},
+     end_answer},
     {true, false, 0, "POST", API "/runtime/init/error", "Initialization error",
      initialization_error},
     {true, true, 0, "GET", API "/runtime/restore/next", "Restore next", next_restore},
@@ -1351,33 +1344,37 @@ static const struct route {
     {false, false, 0, "GET", FUNCTIONS "*/configuration", "", configuration},
     {false, false, 0, "PUT", FUNCTIONS "*/configuration", "", configuration}};
 
-/* The route of the request, and in `name` what stands for the * of its path, as far as it fits. NULL
- * when there is none, and then in `other` one of that path with another method. */
+static bool is_method(const struct route *route, const struct request *r) {
+    return strlen(route->method) == r->method_length &&
+           memcmp(route->method, r->method, r->method_length) == 0;
+}
+
+/* A route of that path, if there is one: with that method, rather than with another. In `name`
+ * what stands for its *, as far as it fits. */
 static const struct route *find_route(const struct peer *p, const struct request *r,
-                                      char name[NAME_SIZE], const struct route **other) {
+                                      char name[NAME_SIZE]) {
+    const struct route *found = NULL;
     char path[1024] = ""; /* a longer one is none of ours */
     if (r->target_length < sizeof path)
         memcpy(path, r->target, r->target_length);
     path[strcspn(path, "?")] = '\0';
-    *other = NULL;
     for (const struct route *it = routes; it < routes + sizeof routes / sizeof *routes; it++) {
         if (it->is_runtime != p->is_runtime || (it->snap_start && !settings.snap_start) ||
-            fnmatch(it->path, path, FNM_PATHNAME) != 0)
+            fnmatch(it->path, path, FNM_PATHNAME) != 0 || (found != NULL && !is_method(it, r)))
             continue;
         snprintf(name, NAME_SIZE, "%.*s", (int)(strlen(path) + 1 - strlen(it->path)),
                  path + strcspn(it->path, "*"));
-        if (strncmp(it->method, r->method, r->method_length) == 0 &&
-            it->method[r->method_length] == '\0')
-            return it;
-        *other = it;
+        found = it;
     }
-    return NULL;
+    return found;
 }
 
-static void refuse_route(struct peer *p, const struct request *r, const struct route *other) {
+static void refuse_route(struct peer *p, struct request *r) {
+    char name[NAME_SIZE];
+    const struct route *other = find_route(p, r, name);
     if (p->is_runtime)
-        say(f("the runtime calls %.*s %.*s, which the API does not have", (int)r->method_length,
-              r->method, (int)(r->target_length < 200 ? r->target_length : 200), r->target));
+        say("the runtime calls %.*s %.*s, which the API does not have", (int)r->method_length,
+            r->method, (int)(r->target_length < 200 ? r->target_length : 200), r->target);
     if (p->is_runtime && other == NULL)
         reply_text(p, "404 Not Found", TEXT, "404 page not found\n");
     else if (p->is_runtime)
@@ -1391,11 +1388,13 @@ static void refuse_route(struct peer *p, const struct request *r, const struct r
                         f("expected %s", other->method));
 }
 
+static const struct route no_route = {.title = "(no call of the API)", .serve = refuse_route};
+
 /* As Go's server does it: a body that ends with the connection. */
 static void refuse_malformed(struct peer *p, const struct request *r) {
     bool too_long = r->head_length == 0 && p->in.length > 1 << 20;
     const char *status = too_long ? "431 Request Header Fields Too Large" : "400 Bad Request";
-    say(f("%s sent a malformed request: %s", p->is_runtime ? "the runtime" : "a caller", r->wrong));
+    say("%s sent a malformed request: %s", p->is_runtime ? "the runtime" : "a caller", r->wrong);
     bytes_format(&p->out, "HTTP/1.1 %s\r\n" TEXT "Connection: close\r\n\r\n%s: %s\n", status,
                  status, r->wrong);
     p->closing = true;
@@ -1405,14 +1404,14 @@ static void refuse_malformed(struct peer *p, const struct request *r) {
 /* What can be decided, or has to be said, before the body is there. */
 static void begin_request(struct peer *p, const struct request *r, bool whole) {
     char id[NAME_SIZE];
-    const struct route *other, *route = find_route(p, r, id, &other);
+    const struct route *found = find_route(p, r, id);
     size_t n, have = p->in.length - r->head_length;
     const char *length = request_field(r, "Content-Length", &n);
     uint64_t announced = length == NULL ? 0 : strtoull(length, NULL, 10);
-    p->head_seen = true;
-    if (route != NULL && route->answer != 0)
-        begin_answer(p, r, id, route->answer);
-    if (route != NULL && route->serve == next_invocation && (announced > 0 || r->chunked))
+    p->route = found != NULL && is_method(found, r) ? found : &no_route;
+    if (p->route->answer != 0)
+        begin_answer(p, r, id, p->route->answer);
+    if (p->route->serve == next_invocation && (announced > 0 || r->chunked))
         say("the runtime sends a body with GET next: Managed Instances refuse that");
     if (p->refused != NULL && announced > have + UNREAD_MAX) {
         p->closing = true;
@@ -1424,23 +1423,17 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
 }
 
 static void end_request(struct peer *p, struct request *r) {
-    char id[NAME_SIZE];
+    const struct route *route = p->route;
     size_t length = r->length;
-    const struct route *other, *route = find_route(p, r, id, &other);
-    p->head_seen = false;
+    p->route = NULL;
     p->closing = !r->keep_alive;
     if (p->is_runtime && settings.mode == MODE_TRACE) {
-        trace_step(received_us, route == NULL ? "(no call of the API)" : route->title);
+        trace_step(received_us, route->title);
         trace_message('>', p->in.data, length);
     }
-    if (p->refused != NULL)
-        send_refusal(p);
-    else if (route == NULL)
-        refuse_route(p, r, other);
-    else
+    if (p->refused == NULL)
         route->serve(p, r);
-    if (p->fd < 0)
-        return;
+    send_refusal(p);
     bytes_drop_front(&p->in, length);
     if (p->in.length == 0 && p->in.capacity > CHUNKED_ABOVE)
         bytes_free(&p->in);
@@ -1448,14 +1441,14 @@ static void end_request(struct peer *p, struct request *r) {
 
 static void read_requests(struct peer *p) {
     p->dirty = false;
-    while (p->fd >= 0 && p->in.length > 0 && !p->waiting && !p->closing) {
+    while (p->in.length > 0 && !p->waiting && !p->closing) {
         struct request r;
         enum reading reading = request_parse(p->in.data, p->in.length, &r);
         if (reading == REQUEST_MALFORMED)
             refuse_malformed(p, &r);
-        else if (r.head_length > 0 && !p->head_seen)
+        else if (r.head_length > 0 && p->route == NULL)
             begin_request(p, &r, reading == REQUEST_COMPLETE);
-        if (reading == REQUEST_COMPLETE && p->head_seen && !p->closing)
+        if (reading == REQUEST_COMPLETE && p->route != NULL && !p->closing)
             end_request(p, &r);
         request_free(&r);
         if (reading != REQUEST_COMPLETE)
@@ -1469,9 +1462,9 @@ static void peer_lost(struct peer *p) {
     if (p->is_runtime && p->waiting)
         env.poll_lost = !is_lmi();
     if (p->answering != NULL && !is_lmi())
-        say(f("the response to %s broke off after %zu bytes: Lambda takes nothing more for it, and "
-              "the runtime can only exit",
-              p->answering->id, p->in.length));
+        say("the response to %s broke off after %zu bytes: Lambda takes nothing more for it, and "
+            "the runtime can only exit",
+            p->answering->id, p->in.length);
     if (is_lmi() && v != NULL && v->state != RESPONSE_SENT) {
         uint64_t limit = now_us() + LOST_MS * 1000;
         v->lost = true;
@@ -1495,8 +1488,8 @@ static void peer_readable(struct peer *p) {
     bytes_append(&p->in, data, (size_t)n);
     p->dirty = true;
     if (p->in.length > INPUT_MAX) {
-        say(f("%s sent more than %d bytes in one request",
-              p->is_runtime ? "the runtime" : "a caller", INPUT_MAX));
+        say("%s sent more than %d bytes in one request", p->is_runtime ? "the runtime" : "a caller",
+            INPUT_MAX);
         peer_lost(p);
     }
 }
@@ -1505,12 +1498,12 @@ static void peer_accept(int listener, bool is_runtime) {
     int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return;
-    struct peer *p = calloc(1, sizeof *p);
-    if (p == NULL)
-        die("no memory for a connection");
+    size_t slot = 0; /* there is one: see wait_for_input */
+    while (slot < peer_count && peers[slot].fd >= 0)
+        slot++;
+    peer_count += slot == peer_count;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    *p = (struct peer){.fd = fd, .is_runtime = is_runtime};
-    peers[peer_count++] = p;
+    peers[slot] = (struct peer){.fd = fd, .is_runtime = is_runtime};
 }
 
 /* ---- The loop ----------------------------------------------------------------------------- */
@@ -1529,7 +1522,7 @@ static uint64_t next_deadline(void) {
         if (v->state != QUEUED && v->deadline_us < next)
             next = v->deadline_us;
     for (size_t i = 0; i < peer_count; i++)
-        next = peers[i]->dirty ? 0 : next;
+        next = peers[i].dirty ? 0 : next;
     return next;
 }
 
@@ -1553,12 +1546,12 @@ static bool time_out(struct invocation *v) {
 
 static void initialization_timed_out(void) {
     if (env.init_failed)
-        say(f("%s has not exited %d s after init/error: it must exit at once", settings.given,
-              EXIT_MS / 1000));
+        say("%s has not exited %d s after init/error: it must exit at once", settings.given,
+            EXIT_MS / 1000);
     else
-        say(f("%s has not asked for its first event (GET " API
-              "/runtime/invocation/next) within %d s",
-              settings.given, INIT_SECONDS));
+        say("%s has not asked for its first event (GET " API
+            "/runtime/invocation/next) within %d s",
+            settings.given, INIT_SECONDS);
     end_environment("Sandbox.Timedout", "Initialization timed out after 10.00 seconds");
 }
 
@@ -1588,8 +1581,8 @@ static bool wait_for_input(uint64_t deadline) {
             (struct pollfd){.fd = count_peers(i) < SIDE_MAX ? listeners[i] : -1, .events = POLLIN};
     fds[2] = (struct pollfd){.fd = env.log_fd, .events = POLLIN};
     for (size_t i = 0; i < count; i++)
-        fds[i + 3] = (struct pollfd){
-            .fd = peers[i]->fd, .events = peers[i]->out.length > 0 ? POLLIN | POLLOUT : POLLIN};
+        fds[i + 3] = (struct pollfd){.fd = peers[i].fd,
+                                     .events = peers[i].out.length > 0 ? POLLIN | POLLOUT : POLLIN};
     sigemptyset(&none);
     if (ppoll(fds, count + 3, deadline == UINT64_MAX ? NULL : &timeout, &none) <= 0)
         return false;
@@ -1598,9 +1591,9 @@ static bool wait_for_input(uint64_t deadline) {
     bool heard = fds[0].revents != 0 || fds[1].revents != 0;
     for (size_t i = 0; i < count; i++) {
         if (fds[i + 3].revents & POLLOUT)
-            peer_flush(peers[i]);
+            peer_flush(&peers[i]);
         if (fds[i + 3].revents & ~POLLOUT)
-            peer_readable(peers[i]);
+            peer_readable(&peers[i]);
         heard |= fds[i + 3].revents != 0;
     }
     for (size_t i = 0; i < 2; i++)
@@ -1616,13 +1609,12 @@ static void serve(void) {
         bool ended = has_ended();
         bool quiet = !wait_for_input(ended ? 0 : next_deadline());
         for (size_t i = 0; i < peer_count; i++)
-            if (peers[i]->dirty)
-                read_requests(peers[i]);
+            if (peers[i].dirty)
+                read_requests(&peers[i]);
         if (ended && quiet)
             ended_by_itself();
         else if (!ended)
             expire();
-        sweep_peers();
     }
 }
 
@@ -1651,7 +1643,6 @@ static void read_settings(void) {
     settings.concurrency = number_setting("CONCURRENCY", 0, 1, 400);
     settings.snap_start =
         strcmp(text_setting("AWS_LAMBDA_INITIALIZATION_TYPE", ""), "snap-start") == 0;
-    picture.colour = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
     settings.given = text_setting("BOOTSTRAP", "./bootstrap");
     settings.bootstrap = realpath(settings.given, NULL);
     if (settings.bootstrap == NULL)
@@ -1724,14 +1715,15 @@ int main(int count, char **arguments) {
     if (!start_environment())
         return 1;
     if (settings.mode == MODE_SERVE) {
-        say(f("%s serves at http://127.0.0.1:%u" FUNCTIONS "%s/invocations", settings.given,
-              settings.port, settings.function));
-        say(f("Runtime API at http://127.0.0.1:%u" API "; Ctrl-C ends it", settings.runtime_port));
+        say("%s serves at http://127.0.0.1:%u" FUNCTIONS "%s/invocations", settings.given,
+            settings.port, settings.function);
+        say("Runtime API at http://127.0.0.1:%u" API "; Ctrl-C ends it", settings.runtime_port);
     }
     serve();
     if (env.pid != 0)
         kill_process();
-    write_all(STDOUT_FILENO, picture.text.data, picture.text.length);
+    if (settings.mode == MODE_TRACE)
+        print_picture();
     if (stop_signal != 0)
         return settings.mode == MODE_SERVE ? 0 : 128 + stop_signal;
     return outcome;
