@@ -33,17 +33,17 @@ stop() {
     pid=
 }
 
-# start NAME=value...: a local Lambda on a free port; its address in $endpoint and $url.
+# A local Lambda on a free port; its address in $endpoint and $url.
 start() {
     stop
     : >"$work/log"
-    env PORT=0 BOOTSTRAP="$probe" "$@" "$lambda" serve 2>>"$work/log" &
+    PORT=0 BOOTSTRAP=$probe "$lambda" serve 2>>"$work/log" &
     pid=$!
     tries=0
     until endpoint=$(sed -n 's/.* serves at \(http:..127.0.0.1:[0-9]*\).*/\1/p' "$work/log") &&
         [ -n "$endpoint" ]; do
         tries=$((tries + 1))
-        if [ "$tries" -gt 100 ]; then
+        if [ "$tries" -gt 400 ]; then
             echo "clients.sh: the local Lambda does not come up:" >&2
             cat "$work/log" >&2
             exit 1
@@ -97,8 +97,15 @@ invoke() {
 }
 
 log_is_whole() {
-    expect "$1" "$2" "START RequestId: " "$line" "END RequestId: " \
-        "Duration: " "Billed Duration: " "Memory Size: 128 MB" "Max Memory Used: " "$3"
+    expect "$1" "$work/tail" "START RequestId: " "$line" "END RequestId: " "Duration: " \
+        "Billed Duration: " "Memory Size: 128 MB" "Max Memory Used: " "Init Duration: "
+}
+
+# The asynchronous invocation has written the line too.
+line_is_there_twice() {
+    stop
+    [ "$(grep -c "$line" "$work/log")" -eq 2 ]
+    verdict "$1" $?
 }
 
 lambda=$1 probe=$2
@@ -111,10 +118,10 @@ printf '{"text":"Hello"}' >"$work/hello"
 } >"$work/six"
 
 curl_cases() {
-    start TIMEOUT=1
+    start
     post -d "log info $line" -H 'X-Amz-Log-Type: Tail'
     tr -d '\r' <"$work/head" | sed -n 's/^X-Amz-Log-Result: //p' | base64 -d >"$work/tail"
-    log_is_whole "curl: log tail of a cold start" "$work/tail" "Init Duration: "
+    log_is_whole "curl: log tail of a cold start"
     post -d @"$work/hello"
     same "curl: success" "$work/out" "$work/hello"
     expect "curl: fields" "$work/head" "HTTP/1.1 200 OK" "X-Amz-Executed-Version: \$LATEST" \
@@ -141,13 +148,11 @@ curl_cases() {
     same "curl: after the crash" "$work/out" "$work/hello"
     stop_function
     post -d 'to a stopped process'
-    expect "curl: time-out" "$work/out" "Task timed out after 1.00 seconds"
+    expect "curl: time-out" "$work/out" "Task timed out after 3.00 seconds"
     post -d @"$work/hello"
     same "curl: after the time-out" "$work/out" "$work/hello"
     curl_line
-    stop
-    [ "$(grep -c "$line" "$work/log")" -eq 2 ]
-    verdict "curl: the asynchronous invocation ran" $?
+    line_is_there_twice "curl: the asynchronous invocation ran"
 }
 
 # Eight curls at once, which wait in line.
@@ -165,10 +170,10 @@ curl_line() {
 }
 
 aws_cases() {
-    start TIMEOUT=1
+    start
     invoke --payload "log info $line" --log-type Tail --query LogResult --output text
     base64 -d <"$work/head" >"$work/tail" 2>/dev/null
-    log_is_whole "aws: log tail of a cold start" "$work/tail" "Init Duration: "
+    log_is_whole "aws: log tail of a cold start"
     invoke --payload '{"text":"Hello"}'
     same "aws: success" "$work/out" "$work/hello"
     expect "aws: fields" "$work/head" '"StatusCode": 200' '"ExecutedVersion": "'"\$LATEST"
@@ -185,7 +190,7 @@ aws_cases() {
     expect "aws: context" "$work/out" '|{"custom":{"a":1}}|'
     stop_function
     invoke --payload 'to a stopped process'
-    expect "aws: time-out" "$work/out" "Task timed out after 1.00 seconds"
+    expect "aws: time-out" "$work/out" "Task timed out after 3.00 seconds"
     invoke --payload crash
     expect "aws: crash" "$work/out" '"errorType":"Runtime.ExitError"' "signal: killed"
     invoke --payload '{"text":"Hello"}' --qualifier 1
@@ -193,23 +198,31 @@ aws_cases() {
     head -c 6291457 /dev/zero >"$work/large"
     invoke --payload fileb://"$work/large"
     expect "aws: an event of 6 MB + 1" "$work/head" "RequestTooLargeException"
-    stop
-    [ "$(grep -c "$line" "$work/log")" -eq 2 ]
-    verdict "aws: the asynchronous invocation ran" $?
+    line_is_there_twice "aws: the asynchronous invocation ran"
+}
+
+configure() { # get or update, OPTIONS...
+    operation=$1
+    shift
+    "$aws" lambda "$operation-function-configuration" --endpoint-url "$endpoint" \
+        --function-name function "$@" >"$work/head" 2>&1
+}
+
+coldstart() { # N EVENT
+    N=$1 EVENT=$2 ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/coldstart.sh" function \
+        >"$work/out" 2>"$work/head"
 }
 
 # Its cold starts come from changed variables, which it puts back.
 coldstart_cases() {
     start
-    N=1 ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/coldstart.sh" function >"$work/out" 2>"$work/head"
+    coldstart 1 ''
     verdict "coldstart.sh: a function without variables" $?
-    "$aws" lambda update-function-configuration --endpoint-url "$endpoint" \
-        --function-name function --environment '{"Variables":{"ANOTHER":"é \"1\""}}' >"$work/head" 2>&1
+    configure update --environment '{"Variables":{"ANOTHER":"é \"1\""}}'
     expect "aws: configuration" "$work/head" '"State": "Active"' '"LastUpdateStatus": "Successful"'
     invoke --payload another
     expect "aws: a variable" "$work/out" 'é "1"'
-    N=5 EVENT='"cold"' ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/coldstart.sh" function \
-        >"$work/out" 2>"$work/head"
+    coldstart 5 '"cold"'
     verdict "coldstart.sh: exit status" $?
     expect "coldstart.sh: progress" "$work/head" "coldstart.sh: 5 of 5, function"
     grep -Eq '^\| function +(\| +[0-9]+\.[0-9]{2} ){6}\| +[1-9][0-9]* \|$' "$work/out"
@@ -218,12 +231,9 @@ coldstart_cases() {
     verdict "coldstart.sh: five more cold starts" $?
     invoke --payload another
     expect "coldstart.sh: the variables are back" "$work/out" 'é "1"'
-    "$aws" lambda get-function-configuration --endpoint-url "$endpoint" --function-name function \
-        >"$work/head" 2>&1
-    ! grep -q COLDSTART_SH_RUN "$work/head"
+    configure get && ! grep -q COLDSTART_SH_RUN "$work/head"
     verdict "coldstart.sh: its own is gone" $?
-    EVENT=crash N=1 ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/coldstart.sh" function \
-        >"$work/out" 2>"$work/head"
+    coldstart 1 crash
     [ $? -eq 1 ]
     verdict "coldstart.sh: a function that fails" $?
     expect "coldstart.sh: says so" "$work/head" "coldstart.sh: function failed: {"
