@@ -85,7 +85,7 @@ run trace: $(OURS) build/local_lambda
 serve: $(OURS) build/local_lambda
 	@build/local_lambda serve
 
-# Beside others: make bench PEERS="path other=path"; further options: build/bench --help
+# Beside others: make bench PEERS="name=path other=path"; further options: build/bench --help
 bench: bootstrap build/bench build/floor
 	build/bench $(BENCHFLAGS) --floor build/floor ./bootstrap $(PEERS)
 

@@ -405,7 +405,7 @@ static bool is_whole(const struct program *p, enum kind kind, int fd) {
         memcmp(in->data, known->message.data, known->head_length) == 0)
         return in->length >= known->message.length;
     struct request r;
-    enum reading reading = request_parse(in->data, in->length, &r);
+    enum request_reading reading = request_parse(in->data, in->length, &r);
     if (reading == REQUEST_MALFORMED)
         die("void: %s sends a malformed request: %s", p->name, r.wrong);
     if (reading == REQUEST_COMPLETE && r.length != in->length)

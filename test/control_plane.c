@@ -104,23 +104,6 @@ static void describe(struct reply *reply, const struct function *f) {
 
 /* ---- The code ------------------------------------------------------------------------------- */
 
-static bool decode_base64(const char *text, struct bytes *to) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    unsigned value = 0, bits = 0;
-    for (; *text != '\0' && *text != '='; text++) {
-        const char *digit = strchr(digits, *text);
-        if (digit == NULL)
-            return false;
-        value = (value << 6 | (unsigned)(digit - digits)) & 0xffff;
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            bytes_append(to, &(char){(char)(value >> bits)}, 1);
-        }
-    }
-    return true;
-}
-
 static bool write_file(const char *path, const struct bytes *content) {
     FILE *file = fopen(path, "wb");
     if (file == NULL)
@@ -166,8 +149,9 @@ static bool store_code(struct function *f, const char *json) {
     text[0] = '\0';
     read_member(json, "ZipFile", text, size);
     snprintf(path, sizeof path, "%s.zip", f->name);
-    bool stored = decode_base64(text, &zip) && zip.length > 0 && write_file(path, &zip) &&
-                  unpack(f) && digest(path, f->code_sha256, sizeof f->code_sha256);
+    bool stored = base64_decode(&zip, text, strlen(text)) && zip.length > 0 &&
+                  write_file(path, &zip) && unpack(f) &&
+                  digest(path, f->code_sha256, sizeof f->code_sha256);
     f->code_size = (long)zip.length;
     bytes_free(&zip);
     free(text);
@@ -382,9 +366,9 @@ static void answer(struct reply *reply, const struct request *request) {
 
 /* ---- Connections: one at a time, one request each ------------------------------------------- */
 
-static enum reading receive(int fd, struct bytes *input, struct request *request) {
+static enum request_reading receive(int fd, struct bytes *input, struct request *request) {
     char buffer[65536];
-    enum reading reading = REQUEST_INCOMPLETE;
+    enum request_reading reading = REQUEST_INCOMPLETE;
     while (reading == REQUEST_INCOMPLETE && input->length < REQUEST_MAX) {
         ssize_t length = recv(fd, buffer, sizeof buffer, 0);
         if (length <= 0)

@@ -18,9 +18,7 @@
 #define HANDLER check_and_echo
 #include "doubles.h"
 
-#define reading request_reading /* both files have an enum of this name */
 #include "wire.h"
-#undef reading
 
 /* ---- The faults ---- */
 

@@ -20,10 +20,8 @@
 #include "doubles.h"
 
 #include "reference.h"
-#include <setjmp.h>
-#define reading request_reading /* both files have an enum of this name */
 #include "wire.h"
-#undef reading
+#include <setjmp.h>
 
 static void require(bool agree, const char *what) {
     if (agree)

@@ -1230,27 +1230,13 @@ static char *copy_field(const struct request *r, const char *name) {
     return value == NULL || length == 0 ? NULL : copy(value, length);
 }
 
-/* RFC 4648 4; blanks and control characters among what comes out become spaces, since it has to
- * fit into a field line. */
-static bool decode_base64(struct bytes *to, const char *text, size_t length) {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    unsigned bits = 0, held = 0;
-    while (length > 0 && text[length - 1] == '=')
-        length--;
-    for (size_t i = 0; i < length; i++) {
-        const char *letter = text[i] == '\0' ? NULL : strchr(letters, text[i]);
-        if (letter == NULL)
-            return false;
-        bits = bits << 6 | (unsigned)(letter - letters);
-        held += 6;
-        if (held < 8)
-            continue;
-        held -= 8;
-        unsigned char c = (unsigned char)(bits >> held);
-        bytes_append(to, c < ' ' || c == 127 ? (const unsigned char *)" " : &c, 1);
-    }
-    return length % 4 != 1;
+/* Base64, since it may hold anything; what would not fit into a field line becomes a space. */
+static bool decode_client_context(struct bytes *to, const char *text, size_t length) {
+    bool valid = length <= CLIENT_CONTEXT_MAX && base64_decode(to, text, length);
+    for (size_t i = 0; i < to->length; i++)
+        if ((unsigned char)to->data[i] < ' ' || to->data[i] == 127)
+            to->data[i] = ' ';
+    return valid;
 }
 
 static void enqueue_request(struct peer *p, struct request *r, bool asynchronous,
@@ -1284,7 +1270,7 @@ static void invoke(struct peer *p, struct request *r) {
             f("Request must be smaller than %d bytes for the InvokeFunction operation", limit));
     else if (count_invocations(IN_LINE) >= QUEUE_MAX)
         reply_exception(p, "429 Too Many Requests", "TooManyRequestsException", "Rate Exceeded.");
-    else if (client != NULL && (n > CLIENT_CONTEXT_MAX || !decode_base64(&context, client, n)))
+    else if (client != NULL && !decode_client_context(&context, client, n))
         reply_exception(p, "400 Bad Request", "InvalidRequestContentException",
                         "Client context must be a valid Base64-encoded JSON object.");
     else if (dry_run)
@@ -1443,7 +1429,7 @@ static void read_requests(struct peer *p) {
     p->dirty = false;
     while (p->in.length > 0 && !p->waiting && !p->closing) {
         struct request r;
-        enum reading reading = request_parse(p->in.data, p->in.length, &r);
+        enum request_reading reading = request_parse(p->in.data, p->in.length, &r);
         if (reading == REQUEST_MALFORMED)
             refuse_malformed(p, &r);
         else if (r.head_length > 0 && p->route == NULL)

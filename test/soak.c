@@ -148,7 +148,7 @@ static void take_request(char method) {
     input.length = 0;
     request_free(&request);
     for (;;) {
-        enum reading got = request_parse(input.data, input.length, &request);
+        enum request_reading got = request_parse(input.data, input.length, &request);
         if (got == REQUEST_MALFORMED)
             give_up(request.wrong);
         if (got == REQUEST_COMPLETE)

@@ -410,13 +410,13 @@ static enum line parse_chunked(struct text *rest, struct request *r) {
 
 /* ---- The request ---- */
 
-static enum reading incomplete(struct request *r) {
+static enum request_reading incomplete(struct request *r) {
     bytes_free(&r->body);
     bytes_free(&r->trailers);
     return REQUEST_INCOMPLETE;
 }
 
-static enum reading malformed(struct request *r) {
+static enum request_reading malformed(struct request *r) {
     incomplete(r);
     return REQUEST_MALFORMED;
 }
@@ -432,7 +432,7 @@ static enum line parse_body(struct text *rest, struct request *r, const struct f
     return LINE_WHOLE;
 }
 
-enum reading request_parse(const char *data, size_t length, struct request *r) {
+enum request_reading request_parse(const char *data, size_t length, struct request *r) {
     struct text rest = {data, length};
     struct framing f = {0};
     *r = (struct request){0};
@@ -561,17 +561,34 @@ void json_string(struct bytes *to, const char *data, size_t length) {
     bytes_text(to, "\"");
 }
 
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
 void base64(struct bytes *to, const void *data, size_t length) {
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *s = data;
     for (size_t i = 0; i < length; i += 3) {
         size_t left = length - i;
         unsigned three = (unsigned)s[i] << 16 | (left > 1 ? (unsigned)s[i + 1] << 8 : 0) |
                          (left > 2 ? (unsigned)s[i + 2] : 0);
-        char four[4] = {letters[three >> 18], letters[three >> 12 & 63],
-                        left > 1 ? letters[three >> 6 & 63] : '=',
-                        left > 2 ? letters[three & 63] : '='};
+        char four[4] = {base64_digits[three >> 18], base64_digits[three >> 12 & 63],
+                        left > 1 ? base64_digits[three >> 6 & 63] : '=',
+                        left > 2 ? base64_digits[three & 63] : '='};
         bytes_append(to, four, 4);
     }
+}
+
+bool base64_decode(struct bytes *to, const char *text, size_t length) {
+    unsigned bits = 0, held = 0;
+    while (length > 0 && text[length - 1] == '=')
+        length--;
+    for (size_t i = 0; i < length; i++) {
+        const char *digit = text[i] == '\0' ? NULL : strchr(base64_digits, text[i]);
+        if (digit == NULL)
+            return false;
+        bits = (bits << 6 | (unsigned)(digit - base64_digits)) & 0xffff;
+        held += 6;
+        if (held >= 8)
+            bytes_append(to, &(char){(char)(bits >> (held -= 8))}, 1);
+    }
+    return length % 4 != 1;
 }

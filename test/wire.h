@@ -35,12 +35,12 @@ struct request {
     const char *wrong;     /* what RFC 9112 forbids in it, when malformed */
 };
 
-enum reading { REQUEST_INCOMPLETE, REQUEST_COMPLETE, REQUEST_MALFORMED };
+enum request_reading { REQUEST_INCOMPLETE, REQUEST_COMPLETE, REQUEST_MALFORMED };
 
 /* Looks at the bytes received so far. Cheap to call after each recv: an incomplete body of
  * known length costs nothing. Once the head is whole, its members are set even while the body is
  * still incomplete (head_length is then not 0). */
-enum reading request_parse(const char *data, size_t length, struct request *);
+enum request_reading request_parse(const char *data, size_t length, struct request *);
 void request_free(struct request *);
 
 /* The value of a field, without surrounding blanks, any case of the name; NULL when absent. */
@@ -54,5 +54,6 @@ uint64_t now_us(void);                                  /* CLOCK_MONOTONIC */
 
 void json_string(struct bytes *to, const char *data, size_t length); /* with quotes */
 void base64(struct bytes *to, const void *data, size_t length);
+bool base64_decode(struct bytes *to, const char *text, size_t length); /* false: it is none */
 
 #endif
