@@ -1,7 +1,7 @@
 /* mutate.c - breaks a C file in one small way: a comparison turned, a constant off by one, an
  * operator replaced, a statement removed. Comments, literals and directives stay as they are.
  *
- *   mutate FILE      lists the ways, one a line: line number, what stands there, what would
+ *   mutate FILE      lists the ways, one a line: its number, where, what stands there, what would
  *   mutate FILE N    prints the file broken in the N-th way, from 0
  *
  * SPDX-License-Identifier: MIT-0 */
@@ -58,10 +58,32 @@ static unsigned line_of(size_t at) {
     return line;
 }
 
+/* Without blanks around it. */
+static void print(const char *text, size_t n) {
+    for (; n && *text == ' '; text++)
+        n--;
+    while (n && text[n - 1] == ' ')
+        n--;
+    printf("%.*s", (int)n, text);
+}
+
+static void list(size_t at, size_t n, const char *text) {
+    size_t line = at;
+    while (line && source[line - 1] != '\n')
+        line--;
+    printf("%ld, line %u: ", found, line_of(at));
+    print(source + at, n);
+    printf(" becomes ");
+    print(text, strlen(text));
+    printf(" in: ");
+    print(source + line, strcspn(source + line, "\n"));
+    printf("\n");
+}
+
 /* One way to break it: `n` bytes at `at` become `text`. */
 static void offer(size_t at, size_t n, const char *text) {
     if (wanted < 0)
-        printf("%u\t%.*s\t%s\n", line_of(at), (int)n, source + at, text);
+        list(at, n, text);
     else if (found == wanted)
         printf("%.*s%s%s", (int)at, source, text, source + at + n);
     found++;

@@ -1,89 +1,115 @@
 #!/bin/sh
 # mutate.sh [COUNT] - breaks bootstrap.c in COUNT small ways (120; "all" for every one), evenly over
-# the file, and shows how many of them the tests notice.
+# the file, and says which test notices each of them.
 #
-# Each broken copy is built in a scratch folder and runs against unit, end_to_end, exhaustive and
-# faults, until one of them fails. One whose executables are, byte for byte, those of the unbroken file
-# is equivalent, and so is one that mutate.txt names. CC and SCRATCH may be given.
+# A broken copy runs against unit, the fuzz seeds, end_to_end, faults, and unit with sanitizers, the
+# cheapest first, until one of them fails. It is equivalent if mutate.txt names it, or if its
+# executables are byte for byte those of the unbroken file. Two copies a processor are tried at once,
+# since the tests mostly wait.
 #
 # SPDX-License-Identifier: MIT-0
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-scratch=${SCRATCH:-$(mktemp -d)}
-cc=${CC:-$(command -v musl-gcc || command -v cc)}
-host=${HOST_CC:-cc}
-mkdir -p "$scratch/test"
+source=$here/../bootstrap.c
+static_cc=$(command -v musl-gcc || command -v cc)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' INT TERM
+cd "$scratch" || exit 1
 
 fail() {
     echo "mutate.sh: $1" >&2
     exit 1
 }
 
-# The tests, impatient: a broken runtime often hangs, one failure is enough, and 1,000 invocations
-# will do for 100,000.
-cp "$here"/*.c "$here"/*.h "$scratch/test/" || fail "cannot copy the tests"
-sed -i -e 's/PATIENCE_MS = [0-9]*/PATIENCE_MS = 3000/' \
-    -e 's/serve_echoes_quickly(&r, 99000)/serve_echoes_quickly(\&r, 900)/' \
-    -e 's/^static void count(bool fine) {$/&\n    if (!fine)\n        exit(1);/' \
-    "$scratch/test/end_to_end.c"
-"$host" -O2 -w "$here/mutate.c" -o "$scratch/mutate" || fail "cannot build mutate.c"
-cd "$scratch" || fail "no folder $scratch"
-"$host" -std=c11 -O2 -w test/end_to_end.c test/wire.c -o end_to_end || fail "cannot build end_to_end"
-"$host" -std=c11 -O2 -w -c test/wire.c -o wire.o || fail "cannot build wire.c"
+# ---- In a folder with a copy of bootstrap.c ----
 
-build() { # FOLDER: the executables of the bootstrap.c that is in place
-    "$cc" -std=c11 -w -Os -static -s -Wl,--build-id=none bootstrap.c -o "$1/echo" 2>>"$1/log" &&
-        "$cc" -std=c11 -w -Os -static -s -Wl,--build-id=none test/probe.c -o "$1/probe" 2>>"$1/log"
+prepare() { # FOLDER
+    mkdir -p "$1/test" && cp "$here"/*.[ch] "$here/seeds.txt" "$1/test" && cp wire.o "$1"
 }
 
-# What notices the broken file: the name of a test; nothing, if it survives.
-caught_by() {
-    "$host" -std=c11 -O1 -w test/unit.c -o broken/unit 2>>broken/log || { echo build; return; }
-    timeout 20 broken/unit >broken/out 2>&1 || { echo unit; return; }
-    timeout 90 ./end_to_end broken/echo broken/probe >broken/out 2>&1 || { echo end_to_end; return; }
-    "$host" -std=c11 -O2 -w test/exhaustive.c -o broken/exhaustive 2>>broken/log || { echo build; return; }
-    timeout 60 broken/exhaustive -1 >broken/out 2>&1 || { echo exhaustive; return; }
-    "$host" -std=c11 -O2 -w test/faults.c wire.o -o broken/faults 2>>broken/log || { echo build; return; }
-    timeout 120 broken/faults >broken/out 2>&1 || echo faults
+compiles() { # TEST OPTION...
+    name=$1
+    shift
+    cc -std=c11 -w "$@" "test/$name.c" wire.o -o "$name"
 }
 
-mkdir -p whole broken
-cp "$here/../bootstrap.c" .
-build whole || fail "bootstrap.c itself does not build: $(cat whole/log)"
-cp whole/echo whole/probe broken/
-by=$(caught_by)
-[ -z "$by" ] || fail "the unbroken bootstrap.c does not pass $by: $(head -n 3 broken/out)"
-./mutate "$here/../bootstrap.c" >list
+links() { # bootstrap itself, and the probe
+    "$static_cc" -std=c11 -w -Os -static -s bootstrap.c -o echo &&
+        "$static_cc" -std=c11 -w -Os -static -s test/probe.c -o probe
+}
+
+# Whether the test says that all is well. It is stopped at its first failure; one that goes round for
+# ever has failed.
+passes() { # SECONDS COMMAND...
+    timeout "$@" 2>&1 |
+        awk '/^FAIL/ { exit } /^[0-9]+ passed, 0 failed/ { fine = 1 } END { exit !fine }'
+}
+
+noticed_by() {
+    if ! compiles unit; then
+        echo compiler
+    elif ! passes 10 ./unit; then
+        echo unit
+    elif ! compiles fuzz -DREPLAY || ! passes 10 ./fuzz seeds test/seeds.txt; then
+        echo fuzz
+    elif links && cmp -s echo ../echo && cmp -s probe ../probe; then
+        echo equivalent
+    elif ! passes 300 ../end_to_end ./echo ./probe; then
+        echo end_to_end
+    elif ! compiles faults || ! passes 300 ./faults; then
+        echo faults
+    elif ! compiles unit -fsanitize=address,undefined || ! passes 60 ./unit; then
+        echo sanitizers
+    else
+        echo NOTHING
+    fi
+}
+
+try_every() { # FIRST STEP
+    prepare "$1" && cd "$1" || exit
+    i=$1
+    while [ "$i" -lt "$count" ]; do
+        way=$((i * ways / count)) i=$((i + $2))
+        what=$(sed -n "$((way + 1))p" ../list)
+        if grep -qxFe "${what#*: }" "$here/mutate.txt"; then
+            printf 'equivalent: %s\n' "$what"
+        else
+            ../mutate "$source" "$way" >bootstrap.c
+            printf '%s: %s\n' "$(noticed_by 2>log)" "$what"
+        fi
+    done
+}
+
+# ---- All of them ----
+
+cc -O2 -w "$here/mutate.c" -o mutate || fail "cannot build mutate.c"
+cc -O2 -w -c "$here/wire.c" || fail "cannot build wire.c"
+cc -O2 -w -DIMPATIENT "$here/end_to_end.c" wire.o -o end_to_end || fail "cannot build end_to_end.c"
+./mutate "$source" | awk '{ key = $0; sub(/^[^:]*: /, "", key) }
+    { print $0 (seen[key]++ ? " (" seen[key] ")" : "") }' >list
+sed 's/^[^:]*: //' list >keys
+stale=$(grep -v '^#' "$here/mutate.txt" | grep -vxF -f keys)
+[ -z "$stale" ] || fail "mutate.txt names what is not in bootstrap.c: $stale"
+prepare unbroken
+cp "$source" unbroken || fail "cannot copy the tests"
+by=$(cd unbroken && noticed_by 2>log)
+[ "$by" = NOTHING ] || fail "bootstrap.c fails before it is broken: $by"
+mv unbroken/echo unbroken/probe .
+
 ways=$(wc -l <list)
 count=${1:-120}
 [ "$count" != all ] && [ "$count" -lt "$ways" ] || count=$ways
-tried=0 caught=0 equivalent=0 invalid=0 survived=0 i=0
-while [ "$i" -lt "$count" ]; do
-    n=$((i * ways / count)) i=$((i + 1))
-    ./mutate "$here/../bootstrap.c" "$n" >bootstrap.c
-    what=$(sed -n "$((n + 1))p" list | tr '\t' ' ')
-    line=$(sed -n "${what%% *}s/^ *//p" "$here/../bootstrap.c")
-    if ! build broken; then
-        invalid=$((invalid + 1))
-        continue
-    fi
-    tried=$((tried + 1))
-    if cmp -s whole/echo broken/echo && cmp -s whole/probe broken/probe; then
-        equivalent=$((equivalent + 1))
-        continue
-    fi
-    by=$(caught_by)
-    if [ -n "$by" ]; then
-        caught=$((caught + 1))
-        echo "caught by $by: $what"
-    elif grep -qxF "${what#* } in: $line" "$here/mutate.txt"; then
-        equivalent=$((equivalent + 1))
-    else
-        survived=$((survived + 1))
-        echo "SURVIVES $n: $what in: $line"
-    fi
-done
-echo "$tried mutants, $caught caught, $equivalent equivalent, $invalid that do not compile"
-[ -n "${SCRATCH:-}" ] || rm -rf "$scratch"
-echo "$((caught + equivalent)) passed, $survived failed"
+workers=$((2 * $(nproc))) worker=0
+while [ "$worker" -lt "$workers" ]; do
+    try_every "$worker" "$workers" &
+    worker=$((worker + 1))
+    [ "$worker" -lt "$workers" ] || wait
+done | tee verdicts
+invalid=$(grep -c ^compiler: verdicts)
+equivalent=$(grep -c ^equivalent: verdicts)
+survived=$(grep -c ^NOTHING: verdicts)
+echo "$((count - invalid)) mutants, $((count - invalid - equivalent - survived)) caught," \
+    "$equivalent equivalent, $survived noticed by nothing; $invalid do not compile"
+echo "$((count - invalid - survived)) passed, $survived failed"
 [ "$survived" -eq 0 ]

@@ -1,5 +1,6 @@
-/* probe.c - the handler of the end-to-end tests: its event says what it is to do. Built on the same
- * seam as every handler of a file of its own.
+/* probe.c - the handler of the end-to-end tests: the first word of its event says what it is to do,
+ * see the table at the end; any other event is echoed. Built on the same seam as every handler of a
+ * file of its own.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define HANDLER probe
@@ -12,6 +13,8 @@
 #include <sys/time.h>
 
 static char answer[8 * 1024 * 1024];
+
+/* ---- What the environment asks for ---- */
 
 static void ignore(int number) {
     (void)number;
@@ -37,7 +40,54 @@ static struct outcome restored(void) {
                                         : success(S(""));
 }
 
-static struct outcome context(const struct invocation *i) {
+/* ---- What the event asks for: a command, and what stands behind the blank ---- */
+
+struct order {
+    const struct invocation *invocation;
+    struct text command, rest;
+};
+
+static struct outcome number(uint64_t value) {
+    struct buffer to = {answer, 0, sizeof answer, false};
+    append_number(&to, value);
+    return success(text_in(&to));
+}
+
+static size_t number_in(struct text digits) {
+    uint64_t value = 0;
+    parse_number(digits, 10, &value);
+    return (size_t)value;
+}
+
+/* Until the server has closed the connection, or reset it. */
+static void await_close(const struct order *order) {
+    struct pollfd it = {.fd = order->invocation->runtime->connection.socket, .events = POLLIN};
+    poll(&it, 1, 20000);
+}
+
+static struct outcome fail(const struct order *order) {
+    struct text message = order->rest, type;
+    cut(&message, ' ', &type);
+    return failure(type, message);
+}
+
+static struct outcome crash(const struct order *order) {
+    (void)order;
+    raise(SIGKILL); /* which no emulator reports on stderr */
+    return success(S(""));
+}
+
+static struct outcome respond_at_length(const struct order *order) {
+    if (equal(order->command, S("later")))
+        pause_ms(200);
+    if (equal(order->command, S("closed")))
+        await_close(order);
+    memset(answer, 'x', sizeof answer);
+    return success((struct text){answer, number_in(order->rest)});
+}
+
+static struct outcome show_context(const struct order *order) {
+    const struct invocation *i = order->invocation;
     const struct text all[] = {i->request_id,     i->invoked_function_arn, i->trace_id,
                                i->client_context, i->cognito_identity,     i->tenant_id,
                                i->invocation_id,  i->content_type};
@@ -50,52 +100,54 @@ static struct outcome context(const struct invocation *i) {
     return success(text_in(&to));
 }
 
-static struct outcome variable(const char *name) {
-    const char *value = getenv(name);
+static struct outcome show_remaining_time(const struct order *order) {
+    return number(remaining_ms(order->invocation));
+}
+
+static struct outcome show_variable(const struct order *order) {
+    const char *value = getenv(equal(order->command, S("trace")) ? "_X_AMZN_TRACE_ID" : "ANOTHER");
     return success(value ? text_of(value) : S("(unset)"));
 }
 
-static struct outcome children_descriptors(void) {
+static struct outcome open_a_file(const struct order *order) {
+    (void)order;
+    return number((uint64_t)dup(STDIN_FILENO)); /* stays open: only once in a test */
+}
+
+static struct outcome show_childrens_descriptors(const struct order *order) {
     FILE *ls =
         popen("for d in 3 4 5 6 7 8 9; do (: >&$d) 2>/dev/null && echo $d; done; echo .", "r");
     size_t n = ls ? fread(answer, 1, sizeof answer, ls) : 0;
+    (void)order;
     if (ls)
         pclose(ls);
     return success((struct text){answer, n});
 }
 
-/* Each word a piece. `streamlate` fails behind them, `streamtail` returns the last one. */
-static struct outcome stream_words(const struct invocation *i, struct text command,
-                                   struct text words) {
-    struct text word;
-    if (getenv("PROBE_SLOW"))
-        pause_ms(200);
-    if (!stream_begin(i, S("text/plain")) || stream_begin(i, S("text/plain")))
-        return failure(S("Function.Stream"), S("begins twice, or not at all"));
-    while (cut(&words, ' ', &word) || (word.length && !equal(command, S("streamtail"))))
-        if (!stream_write(i, word))
-            return failure(S("Function.Stream"), S("cannot write"));
-        else if (getenv("PROBE_SLOW"))
-            pause_ms(50);
-    if (equal(command, S("streamlate")))
-        return failure(S("Function.L\nate"), S("be\"hind"));
-    return success(word);
+static struct outcome log_words(const struct order *order) {
+    struct text words = order->rest, level;
+    cut(&words, ' ', &level);
+    memset(answer, '\n', sizeof answer);
+    if (equal(words, S("long")))
+        words = (struct text){answer, 100000};
+    if (equal(level, S("debug")))
+        log_debug(order->invocation, words);
+    if (equal(level, S("info")))
+        log_info(order->invocation, words);
+    if (equal(level, S("warn")))
+        log_warn(order->invocation, words);
+    if (equal(level, S("error")))
+        log_error(order->invocation, words);
+    return success(S("logged"));
 }
 
-static struct outcome misuse_streams(const struct invocation *i) {
-    char large[PRELUDE_MAX + 1] = "{}";
-    memset(large, ' ', sizeof large);
-    bool refused = !stream_write(i, S("x")) && !stream_begin(i, S("a\r\nb: c")) &&
-                   !stream_begin(i, (struct text){large, CONTENT_TYPE_MAX + 1}) &&
-                   !stream_begin_http(i, S("{\0}")) &&
-                   !stream_begin_http(i, (struct text){large, PRELUDE_MAX + 1});
-    return refused ? success(S("refused")) : failure(S("Function.Stream"), S("taken"));
-}
+/* ---- Memory ---- */
 
-static struct outcome memory_for_one_invocation(const struct invocation *i) {
+static struct outcome use_all_memory(const struct order *order) {
+    const struct invocation *i = order->invocation;
     unsigned char *one = allocate(i, 1), *two = allocate(i, 1000), *none = allocate(i, 0);
     bool fine = one && two > one && none > two + 999 && (uintptr_t)two % sizeof(max_align_t) == 0;
-    size_t rest = ALLOCATE_MAX - (size_t)(none + sizeof(max_align_t) - one);
+    size_t rest = 16 * 1024 * 1024 - (size_t)(none + sizeof(max_align_t) - one);
     fine = fine && !allocate(i, rest + 1) && !allocate(i, SIZE_MAX) &&
            allocate_buffer(i, SIZE_MAX).capacity == 0;
     unsigned char *all = fine ? allocate(i, rest) : NULL;
@@ -105,85 +157,98 @@ static struct outcome memory_for_one_invocation(const struct invocation *i) {
     return success(S("as promised"));
 }
 
-static struct outcome number(uint64_t value) {
-    struct buffer to = {answer, 0, sizeof answer, false};
-    append_number(&to, value);
-    return success(text_in(&to));
+static struct outcome use_memory_of_length(const struct order *order) {
+    size_t length = number_in(order->rest);
+    struct buffer grabbed = allocate_buffer(order->invocation, length);
+    if (grabbed.capacity != length || grabbed.overflow || grabbed.length)
+        return failure(S("Function.Memory"), S("refused"));
+    memset(grabbed.data, 1, grabbed.capacity);
+    return success(order->rest);
 }
 
-static struct outcome log_words(const struct invocation *i, struct text words) {
-    struct text level;
-    cut(&words, ' ', &level);
-    for (size_t n = 0; n < sizeof answer; n++)
-        answer[n] = '\n';
-    if (equal(words, S("long")))
-        words = (struct text){answer, 100000};
-    if (equal(level, S("debug")))
-        log_debug(i, words);
-    if (equal(level, S("info")))
-        log_info(i, words);
-    if (equal(level, S("warn")))
-        log_warn(i, words);
-    if (equal(level, S("error")))
-        log_error(i, words);
-    return success(S("logged"));
+/* ---- Streams ---- */
+
+static struct outcome stream_words(const struct order *order) {
+    const struct invocation *i = order->invocation;
+    struct text word, words = order->rest;
+    if (equal(order->command, S("streamclosed")))
+        await_close(order);
+    if (!stream_begin(i, S("text/plain")) || stream_begin(i, S("text/plain")))
+        return failure(S("Function.Stream"), S("begins twice, or not at all"));
+    while (cut(&words, ' ', &word) || (word.length && !equal(order->command, S("streamtail"))))
+        if (!stream_write(i, word))
+            return failure(S("Function.Stream"), S("cannot write"));
+        else if (equal(order->command, S("streamcut")))
+            await_close(order);
+    if (equal(order->command, S("streamlate")))
+        return failure(S("Function.L\nate"), S("be\"hind"));
+    return success(word);
 }
+
+static struct outcome fail_before_the_first_byte(const struct order *order) {
+    if (!stream_begin(order->invocation, S("text/plain")))
+        return success(S("refused"));
+    return failure(S("Function.Early"), S("before"));
+}
+
+static struct outcome stream_http(const struct order *order) {
+    bool streamed =
+        stream_begin_http(order->invocation, S("{}")) && stream_write(order->invocation, S(""));
+    return streamed ? success(order->rest) : failure(S("Function.Http"), S(""));
+}
+
+static struct outcome stream_longest_prelude(const struct order *order) {
+    memset(answer, ' ', 16376);
+    return stream_begin_http(order->invocation, (struct text){answer, 16376})
+               ? success(S(""))
+               : failure(S("Function.Http"), S(""));
+}
+
+static struct outcome misuse_streams(const struct order *order) {
+    const struct invocation *i = order->invocation;
+    char large[16377];
+    memset(large, ' ', sizeof large);
+    bool refused = !stream_write(i, S("x")) && !stream_begin(i, S("a\r\nb: c")) &&
+                   !stream_begin(i, (struct text){large, 257}) &&
+                   !stream_begin_http(i, S("{\0}")) &&
+                   !stream_begin_http(i, (struct text){large, sizeof large});
+    return refused ? success(S("refused")) : failure(S("Function.Stream"), S("taken"));
+}
+
+static const struct {
+    const char *name;
+    struct outcome (*follow)(const struct order *);
+} commands[] = {
+    {"fail", fail},                /* TYPE MESSAGE */
+    {"crash", crash},              /* of SIGKILL */
+    {"large", respond_at_length},  /* LENGTH: with that many x */
+    {"later", respond_at_length},  /* LENGTH: the same after a while */
+    {"closed", respond_at_length}, /* LENGTH: when the server has closed */
+    {"context", show_context},
+    {"remaining", show_remaining_time},
+    {"trace", show_variable},   /* _X_AMZN_TRACE_ID */
+    {"another", show_variable}, /* ANOTHER */
+    {"open", open_a_file},
+    {"children", show_childrens_descriptors},
+    {"log", log_words}, /* LEVEL TEXT, where `long` stands for a long one */
+    {"allocate", use_all_memory},
+    {"grab", use_memory_of_length}, /* LENGTH */
+    {"stream", stream_words},       /* WORD...: each a piece */
+    {"streamtail", stream_words},   /* the last one is returned */
+    {"streamlate", stream_words},   /* fails behind the last one */
+    {"streamclosed", stream_words}, /* begins when the server has closed */
+    {"streamcut", stream_words},    /* the same behind the first word */
+    {"early", fail_before_the_first_byte},
+    {"http", stream_http}, /* BODY, behind a prelude */
+    {"prelude", stream_longest_prelude},
+    {"misuse", misuse_streams},
+};
 
 static struct outcome probe(const struct invocation *invocation) {
-    struct text rest = invocation->event, command, type;
-    cut(&rest, ' ', &command);
-    if (equal(first_bytes(command, 6), S("stream")))
-        return stream_words(invocation, command, rest);
-    if (equal(command, S("misuse")))
-        return misuse_streams(invocation);
-    if (equal(command, S("early")) && stream_begin(invocation, S("text/plain")))
-        return failure(S("Function.Early"), S("before"));
-    if (equal(command, S("http")) && stream_begin_http(invocation, S("{}")))
-        return stream_write(invocation, S("")) ? success(rest) : failure(S("Function.Http"), S(""));
-    if (equal(command, S("prelude"))) {
-        memset(answer, ' ', PRELUDE_MAX);
-        return stream_begin_http(invocation, (struct text){answer, PRELUDE_MAX})
-                   ? success(S(""))
-                   : failure(S("Function.Http"), S(""));
-    }
-    if (equal(command, S("grab"))) {
-        uint64_t length = 0;
-        parse_number(rest, 10, &length);
-        struct buffer grabbed = allocate_buffer(invocation, (size_t)length);
-        if (grabbed.capacity != length || grabbed.overflow || grabbed.length)
-            return failure(S("Function.Memory"), S("refused"));
-        memset(grabbed.data, 1, grabbed.capacity);
-        return success(rest);
-    }
-    if (equal(command, S("allocate")))
-        return memory_for_one_invocation(invocation);
-    if (equal(command, S("remaining")))
-        return number(remaining_ms(invocation));
-    if (equal(command, S("open")))
-        return number((uint64_t)dup(STDIN_FILENO)); /* stays open: only once in a test */
-    if (equal(command, S("log")))
-        return log_words(invocation, rest);
-    if (equal(command, S("context")))
-        return context(invocation);
-    if (equal(command, S("trace")))
-        return variable("_X_AMZN_TRACE_ID");
-    if (equal(command, S("another")))
-        return variable("ANOTHER");
-    if (equal(command, S("children")))
-        return children_descriptors();
-    if (equal(command, S("crash")))
-        raise(SIGKILL); /* which no emulator reports on stderr */
-    if (equal(command, S("fail"))) {
-        cut(&rest, ' ', &type);
-        return failure(type, rest);
-    }
-    if (equal(command, S("large")) || equal(command, S("later"))) {
-        uint64_t length = 0;
-        if (equal(command, S("later")))
-            pause_ms(200);
-        parse_number(rest, 10, &length);
-        memset(answer, 'x', sizeof answer);
-        return success((struct text){answer, (size_t)length});
-    }
+    struct order order = {.invocation = invocation, .rest = invocation->event};
+    cut(&order.rest, ' ', &order.command);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (equal(order.command, text_of(commands[i].name)))
+            return commands[i].follow(&order);
     return success(invocation->event);
 }

@@ -1,21 +1,37 @@
 /* unit.c - every parser of bootstrap.c with its table, and every framed reply in every split.
  *
- * Includes the source and replaces the edge of the system, recv, by a script. What is parsed ends
- * at an inaccessible page, so that one byte read too many ends the test; built with ASan and UBSan
- * where the compiler has them.
+ * Includes the source and replaces the edge of the system: recv by a script, writev by one that takes
+ * a few bytes, connect by one that may refuse, close by one that fails, poll by one that does not wait.
+ * What is parsed ends at an inaccessible page, so that one byte read too many ends the test; built with
+ * ASan and UBSan where the compiler has them.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 static ssize_t scripted_recv(int, void *, size_t, int);
+static ssize_t scripted_writev(int, const struct iovec *, int);
+static int scripted_connect(void);
+static int failing_close(int);
+static int counted_poll(int ms);
 #define recv scripted_recv
+#define writev scripted_writev
+#define connect(descriptor, address, length) scripted_connect()
+#define close failing_close
+#define poll(set, n, ms) counted_poll(ms)
 #define main runtime_main
 #include "../bootstrap.c"
 #undef main
 #undef recv
+#undef writev
+#undef connect
+#undef close
+#undef poll
 
 static unsigned passed, failed;
 
@@ -113,6 +129,7 @@ static void test_cutting(void) {
     check(equal_in_any_case(at_wall(S("aZ-1")), S("Az-1")), "equal", absent);
     check(!equal_in_any_case(at_wall(S("a")), S("ab")), "shorter", absent);
     check(!equal_in_any_case(at_wall(S("ab")), S("a")), "longer", absent);
+    check(!equal_in_any_case(at_wall(S("ab")), S("xb")), "another first byte", absent);
     check(!equal_in_any_case(at_wall(S("@[")), S("`{")), "not letters", absent);
     check(!equal(S("ab"), S("aB")) && equal(absent, S("")), "equal", absent);
     check(text_of(NULL).data == NULL && text_of(NULL).length == 0 && text_of("").data != NULL,
@@ -148,8 +165,9 @@ static void test_json(void) {
         ROW("\xc3(", "\xef\xbf\xbd("),
         ROW("\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"),
         ROW("\xf0\x9f\x98", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
-        ROW("\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"),                 /* overlong */
-        ROW("\xc1\xbf", "\xef\xbf\xbd\xef\xbf\xbd"),                 /* overlong */
+        ROW("\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"), /* overlong */
+        ROW("\xc1\xbf", "\xef\xbf\xbd\xef\xbf\xbd"), /* overlong */
+        ROW("\xc2\x80\xdf\xbf\xef\xbf\xbf", "\xc2\x80\xdf\xbf\xef\xbf\xbf"),
         ROW("\xe0\x9f\xbf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"), /* overlong */
         ROW("\xe0\xa0\x80", "\xe0\xa0\x80"),                         /* U+0800 */
         ROW("\xf0\x8f\xbf\xbf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
@@ -199,6 +217,7 @@ static void test_timestamps(void) {
         const char *text;
     } rows[] = {
         {0, "1970-01-01T00:00:00.000Z"},
+        {9, "1970-01-01T00:00:00.009Z"},
         {951782399999, "2000-02-28T23:59:59.999Z"},
         {951782400000, "2000-02-29T00:00:00.000Z"},
         {951868800000, "2000-03-01T00:00:00.000Z"},
@@ -207,6 +226,7 @@ static void test_timestamps(void) {
         {1767225599010, "2025-12-31T23:59:59.010Z"},
         {1767225600100, "2026-01-01T00:00:00.100Z"},
         {1795436645678, "2026-11-23T12:24:05.678Z"},
+        {1791627010010, "2026-10-10T10:10:10.010Z"},
         {4107542400000, "2100-03-01T00:00:00.000Z"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -238,46 +258,51 @@ static void test_base64(void) {
 
 /* However long the text, a line is whole: the end of its JSON, one line end, the limit kept. */
 static void test_log_lines(void) {
-    static char text[LOG_LINE_MAX + 100], storage[LOG_LINE_MAX];
+    enum { MOST = 60 * 1024 };
+    static char text[MOST + 100], storage[LOG_LINE_MAX];
     struct invocation invocation = {.request_id = S("r1")};
-    for (size_t length = LOG_LINE_MAX - 200; length <= sizeof text; length++) {
+    for (size_t length = MOST - 200; length <= sizeof text; length++) {
         struct buffer line = {storage, 0, sizeof storage, false};
         memset(text, length % 2 ? '\n' : 'x', sizeof text);
         append_text_log(&line, LEVEL_INFO, &invocation, (struct text){text, length});
-        check(line.length == (length + 9 < LOG_LINE_MAX ? length + 9 : LOG_LINE_MAX) &&
+        check(line.length == (length + 9 < MOST ? length + 9 : MOST) &&
                   memchr(storage, '\n', line.length) == storage + line.length - 1,
               "text line", first_bytes(text_in(&line), 20));
         line = (struct buffer){storage, 0, sizeof storage, false};
         append_json_log(&line, LEVEL_INFO, &invocation, (struct text){text, length});
-        bool cut_at_the_limit = length % 2 || length < LOG_LINE_MAX || line.length == LOG_LINE_MAX;
-        check(cut_at_the_limit && line.length <= LOG_LINE_MAX && line.length > LOG_LINE_MAX - 200 &&
+        bool cut_at_the_limit = length % 2 || length < MOST || line.length == MOST;
+        check(cut_at_the_limit && line.length <= MOST && line.length > MOST - 200 &&
                   memcmp(storage + line.length - 3, "\"}\n", 3) == 0 &&
                   memchr(storage, '\n', line.length) == storage + line.length - 1,
               "JSON line", first_bytes(text_in(&line), 20));
     }
 }
 
-/* However little room there is, the document is whole; in trailers it stays within TRAILERS_MAX. */
+/* However little room there is, the document is whole; in trailers it stays within 4 KB. */
 static void test_error_documents(void) {
-    static char message[ERROR_MESSAGE_MAX + 100];
-    memset(message, '"', sizeof message);
-    for (size_t type = 2; type <= ERROR_TYPE_MAX + 1; type += 51) {
+    enum { TYPE = 256, MESSAGE = 64 * 1024 };
+    static char bytes[MESSAGE + 100], plain[5000];
+    memset(bytes, '\1', sizeof bytes); /* each becomes six */
+    memset(plain, 'x', sizeof plain);
+    for (size_t type = 2; type <= TYPE + 1; type += 51) {
         struct outcome error =
-            failure((struct text){message, type}, (struct text){message, sizeof message});
+            failure((struct text){bytes, type}, (struct text){bytes, sizeof bytes});
+        size_t shown = type < TYPE ? type : TYPE;
         for (size_t most = 2000; most < 2100; most++) {
             struct text json = error_json(&error, most), tail = {json.data + json.length - 17, 17};
             check(json.length <= most && json.length > most - 8 &&
                       equal(tail, S(",\"stackTrace\":[]}")),
                   "error", json);
         }
-        check(error_type(&error).length == (type < ERROR_TYPE_MAX ? type : ERROR_TYPE_MAX), "type",
-              absent);
+        check(error_type(&error).length == shown, "type", absent);
+        struct text frame = S("{\"errorMessage\":\"\",\"errorType\":\"\",\"stackTrace\":[]}");
+        check(error_json(&error, ERROR_JSON_MAX).length == frame.length + 6 * (MESSAGE + shown),
+              "whole message", absent);
+        error.error_message = (struct text){plain, sizeof plain};
         struct text trailers = error_trailers(&error);
-        check(trailers.length <= TRAILERS_MAX - 2 && trailers.length > TRAILERS_MAX - 20 &&
+        check(trailers.length <= 4094 && trailers.length > 4090 &&
                   equal((struct text){trailers.data + trailers.length - 2, 2}, S("\r\n")),
               "trailers", trailers);
-        check(error_json(&error, ERROR_JSON_MAX).length > 2 * ERROR_MESSAGE_MAX, "whole message",
-              absent);
     }
 }
 
@@ -375,20 +400,27 @@ static void test_addresses(void) {
                               equal(runtime.path, text_of(rows[i].path)))),
               "address", setting);
     }
-    char longest[ADDRESS_MAX + 1];
+    char longest[1025];
     struct runtime runtime = {0};
     memset(longest, 'x', sizeof longest);
     memcpy(longest, "1.2.3.4/", 8);
-    check(parse_address((struct text){longest, ADDRESS_MAX}, &runtime), "longest address", absent);
-    check(!parse_address((struct text){longest, ADDRESS_MAX + 1}, &runtime), "longer", absent);
+    check(parse_address((struct text){longest, 1024}, &runtime), "longest address", absent);
+    check(!parse_address((struct text){longest, 1025}, &runtime), "longer", absent);
 }
 
-/* ---- Framed replies ---- */
+/* ---- The scripted server ---- */
 
 static struct {
     struct text bytes;
     size_t at, first, piece; /* `first` bytes in the first piece, `piece` in every other */
 } script;
+
+static void play(struct text bytes, size_t first, size_t piece) {
+    script.bytes = bytes;
+    script.at = 0;
+    script.first = first;
+    script.piece = piece;
+}
 
 static ssize_t scripted_recv(int descriptor, void *to, size_t room, int flags) {
     (void)descriptor, (void)flags;
@@ -401,12 +433,90 @@ static ssize_t scripted_recv(int descriptor, void *to, size_t room, int flags) {
     return (ssize_t)n;
 }
 
+/* ---- Connecting ---- */
+
+static int closed, paused_ms;
+static bool refuses;
+
+static int scripted_connect(void) {
+    errno = ECONNREFUSED;
+    return refuses ? -1 : 0;
+}
+
+static int failing_close(int descriptor) {
+    close(descriptor);
+    closed++;
+    errno = EIO;
+    return -1;
+}
+
+static int counted_poll(int ms) {
+    paused_ms += ms;
+    return 0;
+}
+
+static void test_dialling(void) {
+    struct connection c = {.socket = -1};
+    closed = paused_ms = 0;
+    refuses = true;
+    check(!dial(&c) && errno == ECONNREFUSED, "why there is no connection", absent);
+    check(c.socket == -1 && closed == 11 && paused_ms == 1023, "a second of trying", absent);
+}
+
+/* ---- Sending ---- */
+
+static struct {
+    struct buffer taken;
+    size_t most; /* of one call; the next one is interrupted */
+    bool interrupted;
+} wire;
+
+static ssize_t scripted_writev(int descriptor, const struct iovec *pieces, int count) {
+    (void)descriptor;
+    size_t room = wire.most;
+    wire.interrupted = !wire.interrupted;
+    errno = EINTR;
+    if (wire.interrupted)
+        return -1;
+    for (int i = 0; i < count; i++) {
+        size_t n = pieces[i].iov_len < room ? pieces[i].iov_len : room;
+        append(&wire.taken, (struct text){pieces[i].iov_base, n});
+        room -= n;
+    }
+    return (ssize_t)(wire.most - room);
+}
+
+static void test_sending(void) {
+    const struct text pieces[PIECES_MAX] = {S("head"), S(""), S("body"), S("\r\n")};
+    char storage[16];
+    for (wire.most = 1; wire.most <= 11; wire.most++) {
+        wire.taken = (struct buffer){storage, 0, sizeof storage, false};
+        size_t sent = transmit(&(struct connection){0}, pieces);
+        check(sent == 10 && equal(text_in(&wire.taken), S("headbody\r\n")), "sent in pieces",
+              text_in(&wire.taken));
+    }
+}
+
+/* The server closes behind each request; 4, 16, 64 and 256 ms between the later attempts. */
+static void test_attempts(void) {
+    struct runtime runtime = {0};
+    static char memory[100];
+    struct reply reply;
+    use_memory(&runtime.connection, memory, sizeof memory);
+    play(S(""), 0, 0);
+    closed = paused_ms = 0;
+    refuses = false;
+    wire.most = SIZE_MAX;
+    wire.taken = (struct buffer){0}; /* which takes nothing */
+    check(exchange(&runtime, S("body"), NEXT_ATTEMPTS_MAX, &reply) == LOST, "lost", absent);
+    check(closed == 6 && paused_ms == 340, "six attempts", absent);
+}
+
+/* ---- Framed replies ---- */
+
 static enum reading read_scripted(struct text bytes, size_t first, size_t piece,
                                   struct reply *reply, struct connection *c) {
-    script.bytes = bytes;
-    script.at = 0;
-    script.first = first;
-    script.piece = piece;
+    play(bytes, first, piece);
     use_memory(c, wall - bytes.length, MEMORY_MAX);
     c->socket = 0;
     return read_reply(c, reply);
@@ -424,11 +534,12 @@ static void test_split(const struct framed *row, size_t first, size_t piece) {
     struct reply reply;
     struct connection c;
     enum reading got = read_scripted(row->bytes, first, piece, &reply, &c);
-    check(got == row->expected && (got != REFUSED || reply.wrong) &&
-              (got != COMPLETE ||
-               (reply.status == row->status && reply.persistent == row->persistent &&
-                equal(reply.body, row->body) && c.next == c.end && script.at == row->bytes.length)),
-          row->name, row->bytes);
+    check(
+        got == row->expected && (got != REFUSED || reply.wrong) &&
+            (got != COMPLETE ||
+             (reply.status == row->status && reply.persistent == row->persistent &&
+              equal(reply.body, row->body) && c.unread == c.end && script.at == row->bytes.length)),
+        row->name, row->bytes);
 }
 
 /* What breaks off is LOST wherever it does, unless the end of the connection is its end. */
@@ -491,9 +602,12 @@ static void test_framing(void) {
         NOT(CH "1\r\na0\r\n\r\n"),
         NOT(CH "0\r\n\r: a\r\n\r\n"),
     };
+    static const struct framed ended[] = {
+        FRAMED("until the end", OK "a: b\r\n\r\nall of\r\nthis", "all of\r\nthis", 200, false),
+        FRAMED("500, cut off", "HTTP/1.1 500 A\r\nContent-Length: 9\r\n\r\n{\"a", "", 500, false),
+        FRAMED("404, cut off", "HTTP/1.1 404 A\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nx", "", 404, false),
+    };
     /* clang-format on */
-    static const struct framed until_close =
-        FRAMED("until the end", OK "a: b\r\n\r\nall of\r\nthis", "all of\r\nthis", 200, false);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         for (size_t first = 1; first <= rows[i].bytes.length; first++)
             test_split(&rows[i], first, SIZE_MAX);
@@ -502,23 +616,43 @@ static void test_framing(void) {
         if (rows[i].expected == COMPLETE)
             test_prefixes(&rows[i]);
     }
-    for (size_t first = 1; first <= until_close.bytes.length; first++)
-        test_split(&until_close, first, 1);
+    for (size_t i = 0; i < sizeof ended / sizeof *ended; i++)
+        for (size_t first = 1; first <= ended[i].bytes.length; first++)
+            test_split(&ended[i], first, 1);
+}
+
+/* Behind a body there stays room for HEAD_MAX bytes of what follows it. */
+static void test_room(void) {
+    static char memory[HEAD_MAX + 100];
+    static const char bytes[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    for (size_t missing = 0; missing < 2; missing++) {
+        struct reply reply;
+        struct connection c;
+        play(S(bytes), 7, 7);
+        use_memory(&c, memory, sizeof bytes - 1 + HEAD_MAX - missing);
+        check(read_reply(&c, &reply) == (missing ? TOO_LARGE : COMPLETE), "room", absent);
+    }
 }
 
 static void test_too_large(void) {
-    static const char *const rows[] = {
-        "HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2000001\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n2000000\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+    static const struct {
+        enum reading expected;
+        const char *bytes;
+    } rows[] = {
+        {LOST, OK "Content-Length: 33554432\r\n\r\n"},
+        {LOST, CH "2000000\r\n"},
+        {LOST, CH "1\r\nx\r\n1ffffff\r\n"},
+        {TOO_LARGE, OK "Content-Length: 33554433\r\n\r\n"},
+        {TOO_LARGE, OK "Content-Length: 18446744073709551615\r\n\r\n"},
+        {TOO_LARGE, CH "2000001\r\n"},
+        {TOO_LARGE, CH "1\r\nx\r\n2000000\r\n"},
+        {TOO_LARGE, CH "ffffffffffffffff\r\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct reply reply;
         struct connection c;
-        struct text bytes = text_of(rows[i]);
-        check(read_scripted(bytes, 1, 9, &reply, &c) == TOO_LARGE, "too large", bytes);
+        struct text bytes = text_of(rows[i].bytes);
+        check(read_scripted(bytes, 1, 9, &reply, &c) == rows[i].expected, "32 MiB", bytes);
     }
 }
 
@@ -536,7 +670,11 @@ int main(void) {
     test_settings();
     test_remaining_time();
     test_addresses();
+    test_dialling();
+    test_sending();
+    test_attempts();
     test_framing();
+    test_room();
     test_too_large();
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;
