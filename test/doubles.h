@@ -35,7 +35,7 @@ static int double_madvise(void *from, size_t length);
 static void *double_mmap(size_t length);
 static pid_t double_fork(void);
 static pid_t double_getppid(void);
-static pid_t double_waitpid(void);
+static pid_t double_waitpid(int options);
 static int double_prctl(void);
 static ssize_t double_write(int descriptor, const void *data, size_t length);
 static long double_clock_gettime(void);
@@ -54,7 +54,7 @@ static _Noreturn void double_exit(int status);
 #define mmap(at, length, protection, flags, descriptor, offset) double_mmap(length)
 #define _Fork double_fork
 #define getppid() double_getppid()
-#define waitpid(pid, status, options) double_waitpid()
+#define waitpid(pid, status, options) double_waitpid(options)
 #define prctl(option, value) double_prctl()
 #define write(descriptor, data, length) double_write(descriptor, data, length)
 #define syscall(number, clock, now) double_clock_gettime()

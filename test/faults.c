@@ -556,8 +556,10 @@ static pid_t double_getppid(void) {
 }
 
 /* The second dies when it has served an event; from then on always the first, which never has. */
-static pid_t double_waitpid(void) {
+static pid_t double_waitpid(int options) {
     const struct fault *fault = meet(WAITPID);
+    if (options)
+        wrong("does not wait for its workers, with the options", (unsigned)options);
     if (fault)
         return fault->error ? -1 : 1;
     static bool second_has_died;

@@ -333,7 +333,8 @@ static pid_t double_getppid(void) {
     return -1;
 }
 
-static pid_t double_waitpid(void) {
+static pid_t double_waitpid(int options) {
+    (void)options;
     return -1;
 }
 
