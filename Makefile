@@ -6,11 +6,17 @@
 # ---- What may be given: make ARCH=arm64, make CC=clang, make HANDLER=path/to/hello.c ----
 
 # The file to compile; the last one that was built, until make clean or another one is given.
-HANDLER ?= $(or $(wildcard $(shell cat build/handler 2>/dev/null)),bootstrap.c)
+HANDLER ?= $(or $(shell cat build/handler 2>/dev/null),bootstrap.c)
+ifeq ($(filter clean help,$(MAKECMDGOALS)),)
+$(foreach file,$(HANDLER),$(if $(wildcard $(file)),,$(error \
+	HANDLER=$(file): no such file; expected a C file (make remembers the last one until make clean))))
+endif
 ARCH ?= $(shell uname -m)
 EVENT ?= {"text":"Hello"}
 BOOTSTRAP ?= ./bootstrap
 HOST_CC ?= cc
+# As it was given, with its dollar signs.
+override EVENT := $(value EVENT)
 export EVENT BOOTSTRAP ARCH FUNCTION ROLE
 
 # arm64 and amd64 are other names for two of the kernel's.
@@ -30,7 +36,7 @@ endif
 # through bounded buffers; pages of their own for constants.
 CFLAGS ?= -Os
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
-BUILD = -std=c11 $(WARNINGS) $(CFLAGS) -static -s -ffunction-sections -fdata-sections \
+BUILD = -std=c11 $(WARNINGS) $(CFLAGS) -I. -static -s -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables -fno-pie -no-pie -Wl,--gc-sections \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64
 # Says what is missing, or that the executable will be larger than it could be.
@@ -99,6 +105,7 @@ size: bootstrap
 
 zip: bootstrap
 	@sh test/package.sh bootstrap "$$ARCH" function.zip
+	@echo 'Source      $(HANDLER)'
 deploy: $(if $(DRY_RUN),,zip)
 	@sh test/deploy.sh deploy "$$FUNCTION" "$$ROLE"
 invoke:
@@ -122,8 +129,8 @@ test:
 test-programs: build/echo build/probe build/unit build/faults \
 		build/fuzz_seeds build/end_to_end build/sandbox build/local_lambda build/lambda_test $(EXAMPLES)
 
-build:
-	@mkdir -p build/handlers build/arm64
+build build/handlers build/arm64:
+	@mkdir -p $@
 
 # The executable under test, as Lambda would start it.
 build/echo: bootstrap.c build/command
@@ -131,7 +138,7 @@ build/echo: bootstrap.c build/command
 	$(CC) $(BUILD) $< -o $@
 build/probe: test/probe.c bootstrap.c build/command
 	$(CC) $(BUILD) $< -o $@
-build/handlers/%: test/handlers/%.c bootstrap.c build/command
+build/handlers/%: test/handlers/%.c bootstrap.c build/command | build/handlers
 	$(CC) $(BUILD) $< -o $@
 build/floor: test/floor.c | build
 	$(CC) $(FLOOR) $< -o $@
@@ -177,8 +184,8 @@ test-clients: build/local_lambda build/probe
 test-arm64: build/end_to_end
 	$(MAKE) -s ARCH=arm64 build/arm64/echo build/arm64/probe
 	RUN_WITH=qemu-aarch64-static build/end_to_end build/arm64/echo build/arm64/probe
-build/arm64/echo: bootstrap.c | build
-build/arm64/probe: test/probe.c bootstrap.c | build
+build/arm64/echo: bootstrap.c | build/arm64
+build/arm64/probe: test/probe.c bootstrap.c | build/arm64
 build/arm64/echo build/arm64/probe:
 	@$(CHECK_CC)
 	$(CC) $(BUILD) $< -o $@

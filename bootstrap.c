@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: MIT-0
  *
- * Build    musl-gcc -static -Os -s bootstrap.c -o bootstrap     any C11 compiler on Linux will do
+ * Build    musl-gcc -static -Os -s bootstrap.c -o bootstrap     or any C11 compiler on Linux
  * Deploy   zip function.zip bootstrap                           runtime provided.al2023
  * Change   the function in section 3, or write a file of your own that includes this one
  *
@@ -126,7 +126,7 @@ enum {
     /* One request head: the assertion below lists its parts. */
     REQUEST_HEAD_MAX = 4096,
 
-    /* The most that one send gathers: request head, size line of a chunk, its data in two parts, and
+    /* The most that one send gathers: request head, size line of a chunk, its data in two parts,
      * its end. */
     PIECES_MAX = 5,
 
@@ -159,6 +159,8 @@ struct text {
     size_t length;
 };
 
+/* Of a literal, or of an array with a NUL at its end. Of a pointer it would be wrong, without a
+ * warning: text_of() is for those. */
 #define S(literal) ((struct text){literal, sizeof(literal) - 1})
 
 static const struct text absent; /* NULL, 0 */
@@ -197,8 +199,8 @@ static bool equal_in_any_case(struct text a, struct text b) {
     return true;
 }
 
-/* Splits *rest at the first `separator`: what stands before it goes to *before, what stands behind
- * it remains. Without a separator everything is before it, and nothing remains. */
+/* Splits *rest at the first `separator`, and says whether there is one: what stands before it goes
+ * to *before, what stands after it remains. Without one, all is before it and nothing remains. */
 static bool cut(struct text *rest, char separator, struct text *before) {
     const char *at = rest->length ? memchr(rest->data, separator, rest->length) : NULL;
     *before = (struct text){rest->data, at ? (size_t)(at - rest->data) : rest->length};
@@ -216,7 +218,7 @@ static struct text trim_end(struct text text) {
     return text;
 }
 
-/* Without the optional white space around it: RFC 9110 §5.6.3. */
+/* Without the blanks and tabs around it: RFC 9110 §5.6.3. Line ends stay; JSON has those, too. */
 static struct text trim(struct text text) {
     while (text.length && is_blank(text.data[0]))
         text = (struct text){text.data + 1, text.length - 1};
@@ -368,7 +370,7 @@ static struct text environment_variable(struct text name) {
  *     #include "bootstrap.c"
  *
  *     static struct outcome greet(const struct invocation *invocation) {
- *         return success(S("\"hello\""));
+ *         return success(invocation->event);
  *     }
  *
  * Two more functions can be named so, in front of the #include: INITIALIZE and AFTER_RESTORE. */
@@ -404,10 +406,11 @@ struct outcome success(struct text response) {
     return (struct outcome){.response = response};
 }
 
-/* The invocation's error, which the caller gets as {"errorMessage":…,"errorType":…}. AWS recommends
- * a type of the form Category.Reason, such as Function.NoSuchUser. Any bytes are allowed in either;
- * a type beyond 256 bytes and a message beyond 64 KiB (2 KB in a stream) is cut. As with success(),
- * nothing is copied. The function lives on and gets the next event. Source: "Invocation error". */
+/* The invocation's error; the caller gets {"errorMessage":…,"errorType":…,"stackTrace":[]}. AWS
+ * recommends a type of the form Category.Reason, such as Function.NoSuchUser. Any bytes are allowed
+ * in either; a type beyond 256 bytes and a message beyond 64 KiB (2 KB in a stream) is cut. As with
+ * success(), nothing is copied. The function lives on and gets the next event. Source: "Invocation
+ * error". */
 struct outcome failure(struct text error_type, struct text error_message) {
     return (struct outcome){
         .error_type = error_type, .error_message = error_message, .failed = true};
@@ -443,8 +446,9 @@ static struct outcome AFTER_RESTORE(void);
 #endif
 
 /* ---- What your function can call; section 6 has the code. What it does not call is left
- * out with -ffunction-sections -Wl,--gc-sections, as make builds. Standard output is buffered by stdio: what is printed there may wait in a frozen
- * environment, so log, or call setvbuf(stdout, NULL, _IONBF, 0) in INITIALIZE. ---- */
+ * out with -ffunction-sections -Wl,--gc-sections, as make builds. Standard output is buffered by
+ * stdio: what is printed there may wait in a frozen environment, so log, or call
+ * setvbuf(stdout, NULL, _IONBF, 0) in INITIALIZE. ---- */
 
 /* Milliseconds since 1970. */
 uint64_t now_ms(void);
@@ -488,8 +492,8 @@ void log_error(const struct invocation *, struct text);
  * stream_write() goes out at once in one system call; the stream ends when the handler returns.
  * After success() its text is the last piece. A failure() before the first byte is an ordinary
  * invocation error; after it, the caller has the beginning, and Lambda gets the error in the
- * trailers. False: nothing more can be sent, or stream_begin() was refused; return then. Source: "Implementing response streaming in a
- * custom runtime". */
+ * trailers. False: nothing more can be sent, or stream_begin() was refused; return then. Source:
+ * "Implementing response streaming in a custom runtime". */
 bool stream_begin(const struct invocation *, struct text content_type);
 bool stream_write(const struct invocation *, struct text bytes);
 
@@ -510,7 +514,7 @@ bool stream_begin_http(const struct invocation *, struct text json);
  * There is no time-out, neither here nor in the socket. Lambda freezes the whole environment
  * between two events, for hours if need be; and a GET …/next that is given up while it waits still
  * takes the next event, which is then lost. A request goes out as head and body in one gathered
- * send; nothing of it is left for Nagle's algorithm to hold back, so only streams set TCP_NODELAY. */
+ * send; nothing of it is left for Nagle's algorithm to hold back: only streams set TCP_NODELAY. */
 
 struct connection {
     int socket; /* -1: not connected */
@@ -688,15 +692,15 @@ static enum reading read_bytes(struct connection *c, size_t n) {
 /* ==== 5 HTTP =================================================================================
  *
  * The part of HTTP/1.1 that a client of one server needs, the receiving half complete but for
- * obsolete line folding, which is refused. Left out on purpose: TLS, proxies, pipelining, compression, and the Expect field, which would only cost a
- * round trip. What RFC 9112 calls invalid is refused, since a wrong guess about where one body ends
- * would be a wrong event.
+ * obsolete line folding, which is refused. Left out on purpose: TLS, proxies, pipelining,
+ * compression, and the Expect field, which would only cost a round trip. What RFC 9112 calls
+ * invalid is refused, since a wrong guess about where one body ends would be a wrong event.
  *
  * A message of the server is called a reply here: a response, in Lambda, is what a function
  * gives. */
 
-/* The names of the fields, each spelled once. The last is not on AWS's pages: Lambda has sent it since
- * July 2026, and wants it back with the answer. */
+/* The names of the fields, each spelled once. The last is not on AWS's pages: Lambda has sent it
+ * since July 2026, and wants it back with the answer. */
 static const char CONTENT_LENGTH[] = "Content-Length";
 static const char TRANSFER_ENCODING[] = "Transfer-Encoding";
 static const char CONNECTION[] = "Connection";
@@ -1152,10 +1156,10 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
  *
  *   next       at any time while no reply to it has come whole: Lambda then serves the same event
  *              once more. Never while another one waits: the event would go to the one given up.
- *   response,  once more if the kernel took the whole of it, or not even the head, and no reply came.
- *   error      If the first one did arrive, the second is answered 403, and all is well, or the 403
- *              for `next` says that it is not. Never once a part of the body has gone: Lambda then
- *              takes neither the rest nor a `next`.
+ *   response,  once more if the kernel took the whole of it, or not even the head, and no reply
+ *   error      came. If the first one did arrive, the second is answered 403, and all is well, or the
+ *              403 for `next` says that it is not. Never once a part of the body has gone: Lambda
+ *              then takes neither the rest nor a `next`.
  *
  * An invocation is complete only when `next` is called again. ---- */
 
@@ -1661,9 +1665,9 @@ static const char TRACE_VARIABLE[] = "_X_AMZN_TRACE_ID";
 /* The variable with its value, which is shorter than a head. */
 static char trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1];
 
-/* The C library's setenv would bring in the allocator, half the program's size again. So `slots`, with room
- * for two more entries, becomes the environment, and one entry is trace_variable. `slots` lives in
- * main's frame, which never returns. */
+/* The C library's setenv would bring in the allocator, half the program's size again. So `slots`,
+ * with room for two more entries, becomes the environment, and one entry is trace_variable. `slots`
+ * lives in main's frame, which never returns. */
 static void reserve_trace_variable(char **slots) {
     size_t used = 0;
     for (char **variable = environ; *variable; variable++) {

@@ -2,11 +2,11 @@
 # deploy.sh - what make deploy, make invoke and make undeploy do, with the aws CLI, version 1 or 2.
 #
 #   deploy.sh deploy FUNCTION ROLE     creates the function, or updates it when it exists already
-#   deploy.sh invoke FUNCTION EVENT    EVENT is JSON or @FILE; prints the response
+#   deploy.sh invoke FUNCTION EVENT    EVENT is JSON, @FILE or - for stdin; prints the response
 #   deploy.sh undeploy FUNCTION
 #
-# Environment: ZIP_FILE (function.zip) and ARCH, which it is for; MEMORY (128) in MB; AWS (aws);
-# AWS_ENDPOINT_URL_LAMBDA or AWS_ENDPOINT_URL, which older CLIs do not read by themselves.
+# Environment: ZIP_FILE (function.zip) and ARCH, which it is for; MEMORY in MB (128 at first) and
+# TIMEOUT in seconds, which stay as they are unless given; AWS (aws); AWS_ENDPOINT_URL_LAMBDA or AWS_ENDPOINT_URL, which older CLIs do not read by themselves.
 # DRY_RUN=1 prints the commands and runs none of them.
 #
 # SPDX-License-Identifier: MIT-0
@@ -79,7 +79,8 @@ explain() { # WHAT
 
 create() { # FUNCTION ROLE ARCHITECTURE
     lambda create-function --function-name "$1" --runtime provided.al2023 --architectures "$3" \
-        --handler bootstrap --memory-size "${MEMORY:-128}" --role "$2" --zip-file "fileb://$zip" \
+        --handler bootstrap --memory-size "${MEMORY:-128}" ${TIMEOUT:+--timeout "$TIMEOUT"} \
+        --role "$2" --zip-file "fileb://$zip" \
         --query State --output text >/dev/null || explain "cannot create $1"
     lambda wait function-active-v2 --function-name "$1" || explain "$1 did not become active"
 }
@@ -91,7 +92,8 @@ update() { # FUNCTION ROLE ARCHITECTURE
         --query LastUpdateStatus --output text >/dev/null || explain "cannot update the code of $1"
     lambda wait function-updated-v2 --function-name "$1" || explain "$1 did not take the code"
     lambda update-function-configuration --function-name "$1" --runtime provided.al2023 \
-        --handler bootstrap --memory-size "${MEMORY:-128}" ${2:+--role "$2"} \
+        --handler bootstrap ${MEMORY:+--memory-size "$MEMORY"} ${TIMEOUT:+--timeout "$TIMEOUT"} \
+        ${2:+--role "$2"} \
         --query LastUpdateStatus --output text >/dev/null || explain "cannot configure $1"
     lambda wait function-updated-v2 --function-name "$1" || explain "$1 was not configured"
 }
@@ -153,6 +155,11 @@ deploy() { # FUNCTION ROLE
 event_file() { # EVENT FOLDER
     case $1 in
     @*) echo "${1#@}" ;;
+    -)
+        [ -z "$dry_run" ] || echo "cat >$2/event.json" >&3
+        [ -n "$dry_run" ] || cat >"$2/event.json"
+        echo "$2/event.json"
+        ;;
     *)
         [ -z "$dry_run" ] || printf 'printf %%s %s >%s/event.json\n' "$(quoted "$1")" "$2" >&3
         [ -n "$dry_run" ] || printf %s "$1" >"$2/event.json"
@@ -170,13 +177,17 @@ invoke() { # FUNCTION EVENT
         --cli-read-timeout 0 --query '[FunctionError,LogResult]' --output text \
         "$folder/response.json") || explain "cannot invoke $1"
     [ -z "$dry_run" ] || return 0
+    case $outcome in
+    None*) ;;
+    *) exec >&2 ;;
+    esac
     cat "$folder/response.json"
     [ -z "$(tail -c 1 "$folder/response.json")" ] || echo
     case $outcome in
     None*) return 0 ;;
     esac
-    echo "deploy.sh: $1 failed (${outcome%	*}); the end of its log:" >&2
-    printf %s "${outcome##*	}" | base64 -d >&2
+    echo "deploy.sh: $1 failed (${outcome%	*}); the end of its log:"
+    printf %s "${outcome##*	}" | base64 -d
     return 1
 }
 

@@ -190,7 +190,7 @@ start_control_plane() {
 
 # Nothing of the user's own: neither credentials nor a region, nor a look for them elsewhere.
 use_test_account() {
-    unset AWS_PROFILE AWS_REGION AWS_SESSION_TOKEN AWS_ENDPOINT_URL_LAMBDA DRY_RUN MEMORY
+    unset AWS_PROFILE AWS_REGION AWS_SESSION_TOKEN AWS_ENDPOINT_URL_LAMBDA DRY_RUN MEMORY TIMEOUT
     export AWS_CONFIG_FILE="$scratch/none" AWS_SHARED_CREDENTIALS_FILE="$scratch/none"
     export AWS_EC2_METADATA_DISABLED=true AWS_MAX_ATTEMPTS=1 no_proxy=127.0.0.1
     export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=eu-central-1
@@ -279,6 +279,8 @@ test_invoke() {
     printf '[1,2]' >event.json
     expect_success "invoke with a file" invoke echo @event.json
     expect_equal "response" "$(cat out)" "[1,2]"
+    expect_success "invoke with standard input" invoke echo - <event.json
+    expect_equal "response" "$(cat out)" "[1,2]"
     expect_refusal "no event file" "cannot be read; expected an event" invoke echo @none.json
 }
 
@@ -304,7 +306,8 @@ END
 test_failure() {
     run invoke echo '{}'
     [ "$status" -ne 0 ] || die "a function error must fail make invoke"
-    grep -q '"errorType": *"Function.Refused"' out || die "the error is not printed: $(cat out)"
+    [ ! -s out ] || die "an error is no response: $(cat out)"
+    grep -q '"errorType": *"Function.Refused"' err || die "the error is not printed: $(cat err)"
     grep -q '^deploy.sh: echo failed (Unhandled)' err || die "not told that it failed: $(cat err)"
     grep -q '^looking at the event$' err || die "the log's end is not printed: $(cat err)"
     passed
@@ -328,6 +331,7 @@ test_arm64() {
     package "$arm64" aarch64 arm64.zip >/dev/null
     expect_success "update to arm64" \
         env ZIP_FILE=arm64.zip ARCH=aarch64 "$here/deploy.sh" deploy echo "$role"
+    expect_equal "memory that was not given" "$(setting MemorySize)" 256
     expect_equal "architecture" "$(setting 'Architectures[0]')" arm64
     expect_success "invoke on arm64" invoke echo '{"on":"arm64"}'
     expect_equal "response" "$(cat out)" '{"on":"arm64"}'

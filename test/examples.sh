@@ -61,5 +61,18 @@ expect crash '{}' '{}'
 expect crash '"crash"' '' 1 'Runtime.ExitError'
 expect crash '"exit"' '' 1 'exit status 7'
 expect big '{}' '' 1 'Function.ResponseSizeTooLarge'
+
+# By make, which has signs of its own in what it is given.
+unset MAKEFLAGS MAKEOVERRIDES
+# shellcheck disable=SC2016 # as it is
+output=$(make -s run BOOTSTRAP="$built/hello" EVENT='{"name":"$5 $(five) $$"}' 2>"$errors")
+status=$?
+# shellcheck disable=SC2016
+[ "$output" = '{"greeting":"Hello, $5 $(five) $$!"}' ]
+verdict $? 'make run with dollar signs'
+output=$(make run HANDLER=none.c 2>"$errors")
+status=$?
+[ "$status" -ne 0 ] && grep -q 'HANDLER=none.c: no such file' "$errors"
+verdict $? 'make with a handler that is not there'
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

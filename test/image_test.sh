@@ -68,10 +68,16 @@ make_base_image() {
 
 # --- building and looking ---------------------------------------------------------------------
 
+# The command that README has, with buildah for docker.
+# shellcheck disable=SC2016 # backquotes of README
+readme_build=$(tr '\n' ' ' <"$source/README.md" | sed -n 's/.*`docker \(build [^`]*\) \.`.*/\1/p')
+[ -n "$readme_build" ] || die "README.md has no \`docker build … .\`"
+
 build() { # NAME OPTIONS...
     name=$1
     shift
-    buildah build --layers --pull-never -f "$source/Dockerfile.build" -t "$name" "$@" "$source" \
+    # shellcheck disable=SC2086 # words of a command
+    (cd "$source" && buildah $readme_build --layers --pull-never -t "$name" "$@" .) \
         >"$name.log" 2>&1 || die "building $name failed: $(tail -n 60 "$name.log")"
 }
 
@@ -116,7 +122,7 @@ test_executable() {
 }
 
 test_artifact() {
-    build artifact --target artifact --output out
+    build artifact --target artifact --output "$scratch/out"
     expect_equal "artifacts" "$(cd out && echo *)" "bootstrap function.zip"
     unzip -p out/function.zip bootstrap | cmp - out/bootstrap || die "the zip holds something else"
     cmp out/bootstrap "$root/bootstrap" || die "the default image holds another executable"

@@ -6,7 +6,7 @@
 # A command is a line of a block marked sh, or what stands in the text as `make …`. An example marked
 # c is put into the file that its first line names. The lines of a block without a mark have to come
 # in what the commands print, but for the numbers. Not run: what installs packages on another system
-# than this one, and `docker …`, which image_test.sh takes. Needs what .ci/run installs.
+# than this one, and `docker build …`, which image_test.sh takes. Needs what .ci/run installs.
 #
 # SPDX-License-Identifier: MIT-0
 set -eu
