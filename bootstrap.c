@@ -130,8 +130,8 @@ enum {
      * its end. */
     PIECES_MAX = 5,
 
-    /* The kernel takes a request of this size whole. Before a larger one we look whether the peer
-     * has closed, since half a body sent cannot be made good. */
+    /* A request of this size goes into the send buffer whole, without waiting for the peer. Before
+     * a larger one we look whether it has closed, since half a body sent cannot be made good. */
     ONE_SEND_MAX = 16 * 1024,
 
     /* How many times a request goes out, in all, when no reply comes: see section 6. */
@@ -975,7 +975,8 @@ static enum reading exchange_once(struct connection *c, struct text head, struct
     enum reading got = read_reply(c, reply);
     if (got == LOST && !whole && sent >= head.length)
         got = CUT_OFF;
-    if (got != COMPLETE || !whole || c->unread != c->end || !reply->persistent)
+    bool in_order = got == COMPLETE && whole && c->unread == c->end; /* nothing behind the reply */
+    if (!in_order || !reply->persistent)
         hang_up(c);
     return got;
 }
@@ -1154,12 +1155,13 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
 
 /* ---- The calls. What may be sent again follows from Lambda's state machine:
  *
- *   next       at any time while no reply to it has come whole: Lambda then serves the same event
- *              once more. Never while another one waits: the event would go to the one given up.
- *   response,  once more if the kernel took the whole of it, or not even the head, and no reply
- *   error      came. If the first one did arrive, the second is answered 403, and all is well, or the
- *              403 for `next` says that it is not. Never once a part of the body has gone: Lambda
- *              then takes neither the rest nor a `next`.
+ *   next       again, once its connection has ended before the whole reply: Lambda then serves the
+ *              same event once more. Never while the connection stands: the event would go to the
+ *              call that was given up.
+ *   response,  again, once, if no reply came and the kernel took all of it, or less than its head.
+ *   error      What the kernel took need not have arrived: a 403 for the second says that the first
+ *              did; if only a part of it did, `next` is answered 403, too. Not after a part of the
+ *              body has gone: Lambda then takes neither the rest nor a `next`.
  *
  * An invocation is complete only when `next` is called again. ---- */
 

@@ -24,7 +24,7 @@
 
 static int double_socket(void);
 static int double_connect(int descriptor);
-static int double_setsockopt(int descriptor, const void *value);
+static int double_setsockopt(int descriptor, const void *value, size_t length);
 static ssize_t double_writev(int descriptor, const struct iovec *pieces, int count);
 static void double_signal(int number, void (*action)(int));
 static ssize_t double_recv(int descriptor, void *to, size_t room, int flags);
@@ -43,7 +43,7 @@ static _Noreturn void double_exit(int status);
 
 #define socket(domain, type, protocol) double_socket()
 #define connect(descriptor, address, length) double_connect(descriptor)
-#define setsockopt(descriptor, level, option, value, length) double_setsockopt(descriptor, value)
+#define setsockopt(descriptor, level, option, ...) double_setsockopt(descriptor, __VA_ARGS__)
 #define writev(descriptor, pieces, count) double_writev(descriptor, pieces, count)
 #define signal(number, action) double_signal(number, action)
 #define recv(descriptor, to, room, flags) double_recv(descriptor, to, room, flags)

@@ -1381,6 +1381,10 @@ int main(int count, char **arguments) {
     probe = arguments[2];
     run_all(tests, sizeof tests / sizeof *tests, arguments[3]);
     run_all(tests_by_hand, sizeof tests_by_hand / sizeof *tests_by_hand, arguments[3]);
+    if (passed + failed + skipped == 0) {
+        fprintf(stderr, "end_to_end: no case has %s in its name\n", arguments[3]);
+        return 2;
+    }
     printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
     return failed ? 1 : 0;
 }

@@ -413,9 +413,9 @@ static int double_connect(int descriptor) {
     return 0;
 }
 
-static int double_setsockopt(int descriptor, const void *value) {
+static int double_setsockopt(int descriptor, const void *value, size_t length) {
     peer_at(descriptor);
-    return !value || meet(SETSOCKOPT) ? -1 : 0;
+    return !value || length != sizeof(int) || meet(SETSOCKOPT) ? -1 : 0;
 }
 
 static bool ignores_sigpipe;

@@ -288,8 +288,9 @@ static ssize_t double_recv(int descriptor, void *to, size_t room, int flags) {
     return deliver(to, n < run.piece ? n : run.piece, peek);
 }
 
-static int double_setsockopt(int descriptor, const void *value) {
-    require(descriptor == 3 && run.open && value, "sets an option of a closed connection");
+static int double_setsockopt(int descriptor, const void *value, size_t length) {
+    require(descriptor == 3 && run.open && value && length == sizeof(int),
+            "sets an option of a closed connection");
     return 0;
 }
 

@@ -297,6 +297,7 @@ struct peer {
     const struct route *route; /* of the request that is arriving, once its head is there */
     struct bytes in, out;
     size_t sent;                  /* of out */
+    uint64_t sent_us;             /* when the last reply went out; 0: none has */
     const char *refused;          /* status of the refusal that waits for the end of the body */
     struct bytes refusal;         /* and its body */
     struct invocation *answering; /* the invocation whose answer is arriving */
@@ -443,7 +444,10 @@ static void trace_chunks(char direction, const char *at, const char *end) {
 
 static void trace_message(char direction, const char *data, size_t length) {
     const char *end = data + length;
-    const char *body = trace_lines(direction, data, end, "blank line: the head ends");
+    bool empty = direction == '>' && length >= 4 && memcmp(end - 4, "\r\n\r\n", 4) == 0;
+    const char *body = trace_lines(direction, data, end,
+                                   empty ? "blank line: the head ends; no body"
+                                         : "blank line: the head ends");
     if (memmem(data, (size_t)(body - data), "Transfer-Encoding: chunked", 26) != NULL)
         trace_chunks(direction, body, end);
     else if (body < end)
@@ -525,10 +529,10 @@ static void reply(struct peer *p, const char *status, const char *fields,
     else
         append_counted(&message, body);
     bytes_append(&p->out, message.data, message.length);
-    uint64_t sent_us = now_us();
+    p->sent_us = now_us();
     peer_flush(p);
     if (p->is_runtime && settings.mode == MODE_TRACE) {
-        trace_step(sent_us, "");
+        trace_step(p->sent_us, "");
         trace_message('<', message.data, message.length);
     }
     bytes_free(&message);
@@ -1016,6 +1020,7 @@ static void send_event(struct peer *p, struct invocation *v) {
                  v->deadline_ms, v->nonce, getenv("AWS_REGION"), settings.function, v->trace_id);
     p->serving = v;
     reply(p, "200 OK", text_of(&fields), &v->event);
+    v->started_us = p->sent_us;
     bytes_free(&fields);
 }
 
@@ -1414,7 +1419,8 @@ static void end_request(struct peer *p, struct request *r) {
     p->route = NULL;
     p->closing = !r->keep_alive;
     if (p->is_runtime && settings.mode == MODE_TRACE) {
-        trace_step(received_us, route->title);
+        trace_step(received_us, f("%s, on %s connection", route->title,
+                                  p->sent_us == 0 ? "a new" : "the same"));
         trace_message('>', p->in.data, length);
     }
     if (p->refused == NULL)
