@@ -1063,14 +1063,14 @@ static void commands(const char *directory) {
 
 static void conversation(void) {
     static const char *const parts[] = {
-        "  Next invocation\n",
+        "  Next invocation, on a new connection\n",
         "> GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\n\n",
         "< HTTP/1.1 200 OK\\r\\n\n",
         "< {\"text\":\"Hello\"}",
-        "Invocation response\n",
+        "  Invocation response, on the same connection\n",
         "> {\"text\":\"Hello\"}",
         "< HTTP/1.1 202 Accepted\\r\\n\n",
-        "  Next invocation\n"};
+        "  Next invocation, on the same connection\n"};
     struct local l = launch("probe", "trace", NULL);
     wait_for_end(&l);
     const char *at = l.printed;
