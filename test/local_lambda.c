@@ -445,9 +445,9 @@ static void trace_chunks(char direction, const char *at, const char *end) {
 static void trace_message(char direction, const char *data, size_t length) {
     const char *end = data + length;
     bool empty = direction == '>' && length >= 4 && memcmp(end - 4, "\r\n\r\n", 4) == 0;
-    const char *body = trace_lines(direction, data, end,
-                                   empty ? "blank line: the head ends; no body"
-                                         : "blank line: the head ends");
+    const char *body =
+        trace_lines(direction, data, end,
+                    empty ? "blank line: the head ends; no body" : "blank line: the head ends");
     if (memmem(data, (size_t)(body - data), "Transfer-Encoding: chunked", 26) != NULL)
         trace_chunks(direction, body, end);
     else if (body < end)
@@ -1419,8 +1419,8 @@ static void end_request(struct peer *p, struct request *r) {
     p->route = NULL;
     p->closing = !r->keep_alive;
     if (p->is_runtime && settings.mode == MODE_TRACE) {
-        trace_step(received_us, f("%s, on %s connection", route->title,
-                                  p->sent_us == 0 ? "a new" : "the same"));
+        trace_step(received_us,
+                   f("%s, on %s connection", route->title, p->sent_us == 0 ? "a new" : "the same"));
         trace_message('>', p->in.data, length);
     }
     if (p->refused == NULL)
