@@ -4,13 +4,15 @@
  * the other in turns, and divides every figure by that of floor.c, measured in the same run:
  *
  *   cold   from just before vfork() to the whole first poll received, and to the whole first
- *          response received; also with the program's files dropped from the page cache
+ *          response received; also with the program's files dropped from the page cache. Before
+ *          each of these starts comes one of the floor that is not timed: all programs follow the
+ *          same predecessor, because a heavy one slows the start of whoever comes next
  *   warm   from the first byte of an event sent to the whole next poll received, and processor
  *          time for each invocation; every response is compared byte for byte
  *   cost   executable and zip, private memory, page faults, system calls
  *
  *   cc -O2 bench.c wire.c -lm -o bench
- *   bench --floor FLOOR [NAME=]PROGRAM [[NAME=]PEER ...]      bench --help
+ *   bench --floor FLOOR [NAME=]PATH ...      bench --help
  *
  * First come the programs and Lambda's part in the conversation, then what is measured, then how
  * it is shown. Linux: /proc, ptrace, sched_setaffinity.
@@ -53,6 +55,7 @@ enum {
     FILES_MAX = 1024,           /* that one program maps */
     SAMPLES_MAX = 2000,         /* of a kind: all invocations of a case, and the most --starts */
     PATIENCE_S = 10,            /* a silent program is broken; Lambda gives no more to initialize */
+    SLICE_MS = 100,             /* of that patience: how soon it is seen that a program ended */
     RECEIVED_MAX = 7 * 1048576, /* one request: Lambda's 6 MB and a generous head */
     QUOTED_MAX = 300,           /* of a body in a message */
     WARM_UP = 3,                /* invocations before the first that counts */
@@ -64,7 +67,8 @@ enum {
     STORAGE_STARTS = 100, /* fewer than the others: each waits for the disk */
     STORAGE_STARTS_MIN = 20,
     PROGRESS_US = 5000000, /* between two lines of progress */
-    QUICK = 10,            /* --quick does this part of the work */
+    STARTS = 300,
+    QUICK = 10, /* --quick does this part of the default work */
 };
 
 /* A slow program gets fewer invocations, and starts from storage, so that a run with it ends. */
@@ -73,9 +77,9 @@ static const uint64_t warm_ns = 300000000, storage_ns = 15000000000;
 /* Ratios that a quiet machine stays below, and above which small differences mean nothing. */
 static const double noisy_spread = 1.5, noisy_cold = 1.03, noisy_warm = 1.05;
 
-/* Cold starts of each program, and its processes for each warm case: it is a process's luck where
- * its pages lie. */
-static unsigned starts = 300, processes = 10;
+/* Cold starts of each program (0: as many as is usual), and its processes for each warm case: it
+ * is a process's luck where its pages lie. */
+static unsigned starts, processes = 10;
 
 static const struct event_case {
     const char *name;
@@ -165,8 +169,10 @@ static double percentile(const struct samples *samples, unsigned percent) {
     return (double)sorted.at[(sorted.count * percent + 99) / 100 - 1];
 }
 
+/* 0 where too few samples have no such tail: p99 of fewer than 100 would be the worst of them. */
 static double microseconds(const struct samples *samples, unsigned percent) {
-    return percentile(samples, percent) / 1000;
+    bool none = percent > 50 && samples->count * (100 - percent) < 100;
+    return none ? 0 : percentile(samples, percent) / 1000;
 }
 
 /* ---- Programs ----------------------------------------------------------------------------- */
@@ -196,7 +202,8 @@ struct program {
     size_t connection_count;
     unsigned connections_made; /* since it was started */
     bool one_connection;       /* it keeps to a single one: no need to look for others */
-    int polling;               /* the connection of its last poll */
+    int polling;               /* the connection of its last poll; 0 before the first */
+    unsigned silence;          /* slices since something was received */
     struct learned learned[KINDS];
     char *files[FILES_MAX]; /* itself, and whatever it was seen to map */
     size_t file_count;
@@ -225,10 +232,10 @@ static void shuffle(void) {
 }
 
 static int listen_with_patience(uint16_t *port) {
-    struct timeval patience = {.tv_sec = PATIENCE_S};
+    struct timeval patience = {.tv_sec = PATIENCE_S}, slice = {.tv_usec = SLICE_MS * 1000};
     int on = 1, fd = listen_on_loopback(port);
     /* An accepted socket begins with its listener's options (Linux). */
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof slice) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
         die("a port on 127.0.0.1:");
@@ -274,6 +281,8 @@ static void add_program(const char *argument) {
     const char *equals = strchr(argument, '=');
     const char *path = equals == NULL ? argument : equals + 1;
     const char *slash = strrchr(path, '/'), *base = slash == NULL ? path : slash + 1;
+    if (*path == '\0')
+        die("'%s' has an empty path: NAME=PATH is expected", argument);
     p->path = realpath(path, NULL);
     p->folder = realpath(path, NULL);
     if (p->path == NULL || p->folder == NULL || access(p->path, X_OK) < 0)
@@ -310,7 +319,6 @@ static void become(const struct program *p, int error_fd) {
 /* Linux lets the child of vfork call what it likes, as long as it never returns from here. */
 static void start(struct program *p, int error_fd) {
     exec_error = 0;
-    p->connections_made = 0;
     p->pid = vfork();
     if (p->pid == 0)
         become(p, error_fd);
@@ -336,23 +344,62 @@ static void stop(struct program *p) {
         drop_connection(p, 0);
     while (poll(&(struct pollfd){.fd = p->listener, .events = POLLIN}, 1, 0) > 0)
         close(accept(p->listener, NULL, NULL));
-    p->pid = 0;
+    p->pid = p->polling = 0;
+    p->connections_made = 0;
 }
 
 /* ---- Connections -------------------------------------------------------------------------- */
 
+/* The event at hand, for all programs. */
+static struct event {
+    const char *group, *name;
+    char label[32];
+    struct bytes body, message; /* the message: head, framing and body */
+} event;
+
+static void settle(long ms) {
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+static const char *when(const struct program *p) {
+    static char text[64];
+    snprintf(text, sizeof text, "in the event of %s", event.label);
+    return p->polling == 0 ? "before its first poll" : text;
+}
+
+static void expect_running(const struct program *p) {
+    int status;
+    if (waitpid(p->pid, &status, WNOHANG) != p->pid)
+        return;
+    if (WIFSIGNALED(status))
+        die("no result: %s was ended by signal %d %s", p->name, WTERMSIG(status), when(p));
+    die("no result: %s ended with status %d %s", p->name, WEXITSTATUS(status), when(p));
+}
+
+/* After a slice in which nothing came. */
+static void wait_on(struct program *p) {
+    expect_running(p);
+    if (++p->silence == PATIENCE_S * 1000 / SLICE_MS)
+        die("no result: %s %s for %d s %s", p->name,
+            p->connections_made > 0 ? "is silent" : "has not connected to AWS_LAMBDA_RUNTIME_API",
+            PATIENCE_S, when(p));
+}
+
+/* A connection breaks a moment before it can be seen that its program ended. */
+__attribute__((noreturn)) static void give_up(const struct program *p, const char *what) {
+    settle(SLICE_MS);
+    expect_running(p);
+    die("no result: %s %s %s", p->name, what, when(p));
+}
+
 static void accept_connection(struct program *p) {
-    int fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC);
-    if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        die("void: %s %s within %d s", p->name,
-            waitpid(p->pid, NULL, WNOHANG) == p->pid
-                ? "has ended, without a poll,"
-                : "has not connected to the address in AWS_LAMBDA_RUNTIME_API",
-            PATIENCE_S);
+    int fd;
+    while ((fd = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC)) < 0 && errno == EAGAIN)
+        wait_on(p);
     if (fd < 0)
         die("accept:");
     if (p->connection_count == CONNECTIONS_MAX)
-        die("void: %s holds more than %d connections open", p->name, CONNECTIONS_MAX);
+        die("no result: %s holds more than %d connections open", p->name, CONNECTIONS_MAX);
     p->connections[p->connection_count++] = fd;
     p->connections_made++;
 }
@@ -367,19 +414,20 @@ static size_t await_readable(struct program *p) {
         for (size_t i = 0; i < p->connection_count; i++)
             set[i] = (struct pollfd){.fd = p->connections[i], .events = POLLIN};
         set[p->connection_count] = (struct pollfd){.fd = p->listener, .events = POLLIN};
-        if (poll(set, p->connection_count + 1, PATIENCE_S * 1000) <= 0)
-            die("void: %s is silent for %d s", p->name, PATIENCE_S);
+        if (poll(set, p->connection_count + 1, SLICE_MS) <= 0)
+            wait_on(p);
         for (size_t i = 0; i < p->connection_count; i++)
             if (set[i].revents != 0)
                 return i;
-        accept_connection(p);
+        if (set[p->connection_count].revents != 0)
+            accept_connection(p);
     }
     return 0;
 }
 
 static void send_or_die(const struct program *p, int fd, const char *data, size_t length) {
     if (!send_all(fd, data, length))
-        die("void: %s does not take what is sent:", p->name);
+        give_up(p, "does not take what is sent");
 }
 
 /* ---- Requests ----------------------------------------------------------------------------- */
@@ -407,9 +455,9 @@ static bool is_whole(const struct program *p, enum kind kind, int fd) {
     struct request r;
     enum request_reading reading = request_parse(in->data, in->length, &r);
     if (reading == REQUEST_MALFORMED)
-        die("void: %s sends a malformed request: %s", p->name, r.wrong);
+        die("no result: %s sends a malformed request: %s", p->name, r.wrong);
     if (reading == REQUEST_COMPLETE && r.length != in->length)
-        die("void: %s sends more than one request at once", p->name);
+        die("no result: %s sends more than one request at once", p->name);
     if (reading == REQUEST_INCOMPLETE && r.head_length != 0 && r.expects_continue &&
         !in->told_to_continue) {
         in->told_to_continue = true;
@@ -428,20 +476,23 @@ static int receive(struct program *p, enum kind kind) {
     while (in->length < RECEIVED_MAX) {
         int fd = p->connections[index];
         ssize_t n = recv(fd, in->data + in->length, RECEIVED_MAX - in->length, 0);
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            die("void: %s is silent for %d s", p->name, PATIENCE_S);
+        if (n < 0 && errno == EAGAIN) {
+            wait_on(p);
+            continue;
+        }
         if (n <= 0 && in->length > 0)
-            die("void: %s broke off in the middle of a request", p->name);
+            give_up(p, "broke off in the middle of a request");
         if (n <= 0) {
             drop_connection(p, index);
             index = await_readable(p);
             continue;
         }
         in->length += (size_t)n;
+        p->silence = 0;
         if (is_whole(p, kind, fd))
             return fd;
     }
-    die("void: %s sends a request of more than %d bytes", p->name, RECEIVED_MAX);
+    die("no result: %s sends a request of more than %d bytes", p->name, RECEIVED_MAX);
 }
 
 static void await_poll(struct program *p) {
@@ -450,28 +501,22 @@ static void await_poll(struct program *p) {
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-/* The event at hand, for all programs. */
-static struct event {
-    const char *group, *name;
-    char label[32];
-    struct bytes body, message; /* the message: head, framing and body */
-} event;
-
 static const char *const warm_groups[] = {"warm Content-Length", "warm chunked"};
 
-/* Compact JSON, so that a runtime that parses and prints it gives the same bytes back. */
+/* A JSON string of plain letters: whatever parses and prints it gives the same bytes back, where
+ * an object's blanks are a matter of taste. */
 static void make_body(struct bytes *body, size_t length) {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
     uint32_t random = 2463534242U;
-    bytes_text(body, "{\"data\":\"");
-    while (body->length < length - 2) {
+    bytes_text(body, "\"");
+    while (body->length < length - 1) {
         random ^= random << 13;
         random ^= random >> 17;
         random ^= random << 5;
         bytes_append(body, &letters[random % 64], 1);
     }
-    bytes_text(body, "\"}");
+    bytes_text(body, "\"");
 }
 
 /* The field lines as they come in the cloud; a chunked event is always one chunk there. */
@@ -517,8 +562,8 @@ static void check_body(const struct program *p, const struct bytes *body) {
            body->data[same] == event.body.data[same])
         same++;
     if (same < body->length || same < event.body.length)
-        die("void: %s answers the event of %s with %zu bytes which are not its %zu: the first %zu "
-            "are the same",
+        die("no result: %s answers the event of %s with %zu bytes which are not its %zu: the first "
+            "%zu are the same",
             p->name, event.label, body->length, event.body.length, same);
 }
 
@@ -533,10 +578,10 @@ static void check(struct program *p, enum kind kind) {
     struct request r;
     const char *method = expected[kind].method, *target = expected[kind].target;
     if (request_parse(in->data, in->length, &r) != REQUEST_COMPLETE || r.length != in->length)
-        die("void: %s sends something behind a request", p->name);
+        die("no result: %s sends something behind a request", p->name);
     if (r.method_length != strlen(method) || memcmp(r.method, method, r.method_length) != 0 ||
         r.target_length != strlen(target) || memcmp(r.target, target, r.target_length) != 0)
-        die("void: %s sends '%.*s %.*s' where %s %s is expected: %.*s", p->name,
+        die("no result: %s sends '%.*s %.*s' where %s %s is expected: %.*s", p->name,
             (int)r.method_length, r.method, (int)r.target_length, r.target, method, target,
             (int)(r.body.length < QUOTED_MAX ? r.body.length : QUOTED_MAX),
             r.body.length == 0 ? "" : r.body.data);
@@ -618,6 +663,8 @@ static uint64_t cold_start(struct program *p, struct cold *measured) {
     stop(p);
     check(p, POLL);
     check(p, RESPONSE);
+    if (measured == NULL)
+        return 0;
     keep(&measured->first_poll, polled - began);
     keep(&measured->first_response, responded - began);
     return responded - began;
@@ -631,6 +678,7 @@ static void measure_cold(unsigned rounds, bool from_storage) {
             progress("cold starts%s: %u of %u, %s", from_storage ? " from storage" : "", round + 1,
                      rounds, p->name);
             bool slow = p->spent > storage_ns && round >= STORAGE_STARTS_MIN;
+            cold_start(&programs[0], NULL); /* the same predecessor for all; not kept */
             if (from_storage && (slow || !drop_program(p)))
                 continue;
             uint64_t elapsed = cold_start(p, &p->cold[from_storage]);
@@ -761,7 +809,7 @@ static uint64_t reaped_children_ns(const struct program *p) {
 static struct figure {
     const struct program *program;
     const char *group, *item, *name, *unit;
-    double value;
+    double value; /* 0: could not be measured */
 } figures[PROGRAMS_MAX * 64];
 static size_t figure_count;
 
@@ -799,7 +847,8 @@ static void add_cold_figures(const struct program *p, const char *item,
 
 /* ---- Noise -------------------------------------------------------------------------------- */
 
-/* The floor against itself, its even runs to its odd ones: whatever is not 1 is the machine. */
+/* The floor against itself, its even runs of samples to its odd ones: what is not 1 is the
+ * machine. */
 static double self_ratio(const struct samples *s, size_t run) {
     struct samples half[2] = {{.count = 0}, {.count = 0}};
     for (size_t i = 0; i < s->count; i++)
@@ -872,7 +921,7 @@ static void measure_warm_case(const struct event_case *c, bool chunked) {
     for (unsigned i = 0; i < processes; i++)
         measure_processes(c->invocations);
     const struct samples *s = &programs[0].latency;
-    double itself = self_ratio(s, s->count / processes);
+    double itself = self_ratio(s, processes == 1 ? BLOCK : s->count / processes);
     if (has_floor && itself > noisy_warm)
         warn("noisy machine: for events of %s the floor differs from itself by %.0f %%",
              event.label, (itself - 1) * 100);
@@ -881,11 +930,6 @@ static void measure_warm_case(const struct event_case *c, bool chunked) {
 }
 
 /* ---- Cost --------------------------------------------------------------------------------- */
-
-/* The pause lets the program arrive in its recv: its last page fault may come after its poll. */
-static void settle(long ms) {
-    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
-}
 
 /* Bytes of a zip of this one file, as it would be deployed; 0 without zip(1). */
 static double zip_length(const struct program *p) {
@@ -902,15 +946,16 @@ static double zip_length(const struct program *p) {
 }
 
 static void add_sizes(const struct program *p) {
-    double in_use = 0;
+    double mapped = 0;
     for (size_t i = 0; i < p->file_count; i++)
-        in_use += file_length(p->files[i]);
+        mapped += file_length(p->files[i]);
     add_figure(p, "cost", "executable", "value", "bytes", file_length(p->path));
     add_figure(p, "cost", "zip", "value", "bytes", zip_length(p));
-    add_figure(p, "cost", "files in use", "value", "bytes", in_use);
+    add_figure(p, "cost", "files mapped", "value", "bytes", mapped);
 }
 
-/* Medians, because the kernel puts the stack at a random place in its page. */
+/* Medians, because the kernel puts the stack at a random place in its page. The pauses let the
+ * program arrive in its recv: its last page fault may come after its poll. */
 static void measure_footprints(struct program *p) {
     struct samples faults = {0}, faults_with_event = {0}, memory = {0}; /* these are no times */
     for (int i = 0; i < FOOTPRINTS; i++) {
@@ -969,7 +1014,7 @@ __attribute__((noreturn)) static void trace(const struct program *p) {
     while ((pid = waitpid(-1, &status, __WALL)) > 0)
         if (WIFSTOPPED(status))
             resume(pid, status);
-    _exit(0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)); /* as it ended */
 }
 
 /* The count once the program has come to rest in its poll. */
@@ -1156,8 +1201,10 @@ static void print_tables(void) {
     print_group(warm_groups[0]);
     puts("");
     print_group(warm_groups[1]);
-    puts("\nExecutable, zip: that one file. Files in use: the executable with its interpreter and "
-         "libraries, as mapped.\n");
+    puts("\nExecutable, zip: that one file. Files mapped: executable, interpreter, libraries.\n"
+         "Private memory leaves out pages that any other process maps too: measure while nothing\n"
+         "else runs with the same libraries. System calls to the first poll: after execve, with\n"
+         "the recv in which the program then waits.\n");
     print_group("cost");
 }
 
@@ -1184,7 +1231,7 @@ static void print_json(void) {
         json_member(&to, "item", f->item);
         json_member(&to, "figure", f->name);
         json_member(&to, "unit", f->unit);
-        bytes_format(&to, "\"value\": %.3f, ", f->value);
+        bytes_format(&to, f->value == 0 ? "\"value\": null, " : "\"value\": %.3f, ", f->value);
         double ratio = ratio_to_floor(f);
         bytes_format(&to, ratio == 0 ? "\"ratio\": null}" : "\"ratio\": %.3f}", ratio);
     }
@@ -1198,8 +1245,8 @@ static void print_csv(void) {
     for (size_t i = 0; i < figure_count; i++) {
         const struct figure *f = &figures[i];
         double ratio = ratio_to_floor(f);
-        printf("%s,%s,%s,%s,%s,%.3f,", f->program->name, f->group, f->item, f->name, f->unit,
-               f->value);
+        printf("%s,%s,%s,%s,%s,", f->program->name, f->group, f->item, f->name, f->unit);
+        printf(f->value == 0 ? "," : "%.3f,", f->value);
         printf(ratio == 0 ? "\n" : "%.3f\n", ratio);
     }
 }
@@ -1218,6 +1265,7 @@ enum {
     BAR_ROW = 30,
     BAR_WIDTH = 250,
     BINS = 320,
+    NAME_LENGTH = 15, /* that fits before LEFT */
 };
 
 static const char style[] =
@@ -1239,23 +1287,26 @@ static const char style[] =
     "  .number { font-variant-numeric: tabular-nums }\n"
     "</style>\n";
 
+static const struct units {
+    int step;             /* each is so many of the one before */
+    const char *names[5]; /* NULL ends them */
+} times = {1000, {"\302\265s", "ms", "s"}}, sizes = {1000, {"B", "KB", "MB", "GB"}},
+  memories = {1024, {"KiB", "MiB", "GiB"}};
+
 /* A logarithmic axis from `x` to `x + width`. */
 struct axis {
     double low, high; /* logarithms */
     double x, width;
-    const char *const *units; /* each 1000 of the one before; NULL ends them */
+    const struct units *units;
 };
 
-static const char *const times[] = {"\302\265s", "ms", "s", NULL};
-static const char *const sizes[] = {"B", "KB", "MB", "GB", NULL};
-static const char *const kibibytes[] = {"KiB", NULL};
-
 /* Three digits, as long as there is a unit for it. */
-static const char *readable(double value, const char *const *units) {
+static const char *readable(double value, const struct units *units) {
     static char text[32];
-    for (; value >= 999.5 && units[1] != NULL; units++)
-        value /= 1000;
-    snprintf(text, sizeof text, value >= 999.5 ? "%.0f %s" : "%.3g %s", value, *units);
+    const char *const *name = units->names;
+    for (; value >= 999.5 && name[1] != NULL; name++)
+        value /= units->step;
+    snprintf(text, sizeof text, value >= 999.5 ? "%.0f %s" : "%.3g %s", value, *name);
     return text;
 }
 
@@ -1286,12 +1337,13 @@ static void svg_line(struct bytes *to, const char *class, double x1, double y1, 
                  class, x1, y1, x2, y2);
 }
 
-/* Lines at 1, 2, 5 of each decade, or closer or wider as there is room. */
+/* Lines at 1, 2, 5 of each decade of a unit, or closer or wider as there is room. */
 static void svg_grid(struct bytes *to, const struct axis *a, double top, double bottom) {
     double decade = a->width / (a->high - a->low);
     for (int power = (int)floor(a->low); power <= (int)ceil(a->high); power++)
         for (int digit = 1; digit <= 9; digit++) {
-            double value = digit * pow(10, power), x = on_axis(a, value);
+            double value = digit * pow(10, power % 3) * pow(a->units->step, power / 3); /* round */
+            double x = on_axis(a, value);
             bool wanted =
                 digit == 1 || (decade > 130 && (digit == 2 || digit == 5)) || decade > 700;
             if (!wanted || log10(value) < a->low - 1e-9 || log10(value) > a->high + 1e-9)
@@ -1300,6 +1352,15 @@ static void svg_grid(struct bytes *to, const struct axis *a, double top, double 
             svg_text(to, x, bottom + 16, "soft small middle number", "%s",
                      readable(value, a->units));
         }
+}
+
+/* Cut where it would run off the picture; never within a character of UTF-8. */
+static void svg_name(struct bytes *to, double y, const char *name) {
+    int length = (int)strlen(name), kept = length > NAME_LENGTH ? NAME_LENGTH - 1 : length;
+    while (kept < length && kept > 0 && (name[kept] & 0xc0) == 0x80)
+        kept--;
+    svg_text(to, LEFT - 14, y, "ink name end", "%.*s%s", kept, name,
+             kept < length ? "\342\200\246" : "");
 }
 
 /* The floor is grey, and the first program beside it is the one this is all about. */
@@ -1331,6 +1392,7 @@ static void densities(const struct samples *s, const struct axis *a, double dens
 static void svg_ridge(struct bytes *to, size_t index, const struct axis *a, double base) {
     const struct program *p = &programs[index];
     const struct figure *p50 = find_figure(p, "cold", "first poll", "p50");
+    double p99 = microseconds(&p->cold[0].first_poll, 99);
     double density[BINS], middle = on_axis(a, p50->value), ratio = ratio_to_floor(p50);
     densities(&p->cold[0].first_poll, a, density);
     bytes_format(to, "<path class=\"c%d\" d=\"M%.1f %.1f", color_of(index), a->x, base);
@@ -1340,12 +1402,13 @@ static void svg_ridge(struct bytes *to, size_t index, const struct axis *a, doub
     bytes_format(to, "L%.1f %.1fZ\"/>\n", a->x + a->width, base);
     svg_line(to, "grid", a->x, base, a->x + a->width, base);
     svg_line(to, "line", middle, base - RIDGE_TOP, middle, base + 4);
-    bytes_format(to, "<circle class=\"ink\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>\n",
-                 on_axis(a, microseconds(&p->cold[0].first_poll, 99)), base);
-    svg_text(to, LEFT - 14, base - 6, "ink name end", "%s", p->name);
+    if (p99 > 0)
+        bytes_format(to, "<circle class=\"ink\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>\n",
+                     on_axis(a, p99), base);
+    svg_name(to, base - 6, p->name);
     if (has_floor && index == 0)
         svg_text(to, LEFT - 14, base - 22, "soft small end", "not a runtime:");
-    svg_text(to, FIGURES, base - 6, "ink number end", "%s", readable(p50->value, times));
+    svg_text(to, FIGURES, base - 6, "ink number end", "%s", readable(p50->value, &times));
     if (has_floor)
         svg_text(to, RATIOS, base - 6, "soft number end",
                  ratio < 10 ? "%.2f\303\227" : "%.0f\303\227", ratio);
@@ -1353,11 +1416,11 @@ static void svg_ridge(struct bytes *to, size_t index, const struct axis *a, doub
 
 /* Tails are cut at p99, so that one hiccup does not squeeze all the rest. */
 static struct axis cold_axis(void) {
-    struct axis a = {.low = 99, .high = -99, .x = LEFT, .width = PLOT, .units = times};
+    struct axis a = {.low = 99, .high = -99, .x = LEFT, .width = PLOT, .units = &times};
     for (size_t i = 0; i < program_count; i++) {
         const struct samples *s = &programs[i].cold[0].first_poll;
         a.low = fmin(a.low, log10(microseconds(s, 1)));
-        a.high = fmax(a.high, log10(microseconds(s, 99)));
+        a.high = fmax(a.high, log10(percentile(s, 99) / 1000));
     }
     double margin = (a.high - a.low) * 0.04 + 0.02;
     a.low -= margin;
@@ -1372,8 +1435,8 @@ static double svg_cold(struct bytes *to, double top) {
     svg_text(to, MARGIN, top, "ink head", "Cold start");
     svg_text(to, 110, top, "soft small",
              "from just before vfork to the whole first poll received; %u starts in turns; "
-             "line p50, dot p99",
-             starts);
+             "line p50%s",
+             starts, starts < 100 ? "" : ", dot p99");
     svg_text(to, FIGURES, top + 18, "soft small end", "p50");
     if (has_floor)
         svg_text(to, RATIOS, top + 18, "soft small end", "to floor");
@@ -1391,7 +1454,7 @@ static double cost_of(size_t program, const char *item) {
 }
 
 /* From the power of ten below the smallest to the largest. */
-static struct axis bar_axis(const char *item, double x, const char *const *units) {
+static struct axis bar_axis(const char *item, double x, const struct units *units) {
     double low = 1e99, high = 1;
     for (size_t i = 0; i < program_count; i++) {
         double value = cost_of(i, item);
@@ -1403,7 +1466,7 @@ static struct axis bar_axis(const char *item, double x, const char *const *units
 }
 
 static void svg_bars(struct bytes *to, double x, double top, const char *title, const char *item,
-                     const char *const *units) {
+                     const struct units *units) {
     struct axis a = bar_axis(item, x, units);
     svg_text(to, x, top, "ink head", "%s", title);
     svg_grid(to, &a, top + 12, top + 18 + BAR_ROW * (double)program_count);
@@ -1422,17 +1485,17 @@ static void svg_bars(struct bytes *to, double x, double top, const char *title, 
 
 static double svg_costs(struct bytes *to, double top) {
     for (size_t i = 0; i < program_count; i++)
-        svg_text(to, LEFT - 14, top + 20 + BAR_ROW * (double)i + 13.5, "ink name end", "%s",
-                 programs[i].name);
-    svg_bars(to, LEFT, top, "Executable, with its interpreter and libraries", "files in use",
-             sizes);
-    svg_bars(to, LEFT + 380, top, "Private memory after the first response",
-             "private memory after a response", kibibytes);
+        svg_name(to, top + 20 + BAR_ROW * (double)i + 13.5, programs[i].name);
+    svg_bars(to, LEFT, top, "Files mapped: executable, interpreter, libraries", "files mapped",
+             &sizes);
+    svg_bars(to, LEFT + 400, top, "Private memory after the first response",
+             "private memory after a response", &memories);
     return top + 18 + BAR_ROW * (double)program_count + 44;
 }
 
-static void write_picture(FILE *file) {
+static void write_picture(const char *path) {
     struct bytes body = {0};
+    FILE *file = fopen(path, "w");
     double y = svg_cold(&body, 82);
     y = svg_costs(&body, y + 24);
     svg_text(&body, MARGIN, y, "soft small", "%s", machine);
@@ -1442,33 +1505,36 @@ static void write_picture(FILE *file) {
     svg_text(&body, WIDTH - MARGIN, 42, "soft small end", "all scales are logarithmic");
     bytes_append(&body, "", 1);
     int height = (int)y + 38;
-    if (fprintf(file,
+    if (file == NULL ||
+        fprintf(file,
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
                 "height=\"%d\" role=\"img\">\n<title>Cold starts of Lambda runtimes</title>\n"
                 "%s<rect class=\"paper\" width=\"%d\" height=\"%d\" rx=\"10\"/>\n%s</svg>\n",
                 WIDTH, height, WIDTH, height, style, WIDTH, height, body.data) < 0 ||
         fclose(file) != 0)
-        die("the picture:");
+        die("--svg %s:", path);
     bytes_free(&body);
 }
 
 /* ---- Options ------------------------------------------------------------------------------ */
 
 static const char help[] =
-    "usage: bench [options] [NAME=]PROGRAM [[NAME=]PEER ...]\n"
+    "usage: bench [options] [NAME=]PATH [[NAME=]PATH ...]\n"
     "  --floor PATH   the program that all figures are divided by: floor.c\n"
     "  --starts N     cold starts of each program (300)\n"
-    "  --quick        a tenth of the work, to see that it works; nothing from storage\n"
+    "  --quick        a tenth of the default work; nothing from storage\n"
     "  --cpu N        everything on processor N (the last one), or any: where the scheduler\n"
     "                 happens to place server and program changes warm figures by half or more\n"
     "  --json, --csv  all figures in that form instead of tables\n"
     "  --svg FILE     a picture as well\n"
-    "Each program is started without arguments, in its own folder, with AWS_LAMBDA_RUNTIME_API and\n"
-    "PATH, and must echo its events byte for byte. What takes arguments goes into a script.\n";
+    "PATH is an executable, or a script with #! that execs what takes arguments (otherwise its\n"
+    "processor time is not seen). It is started without arguments, in its own folder, with PATH\n"
+    "and AWS_LAMBDA_RUNTIME_API, and must return each event (a JSON string) byte for byte.\n"
+    "Private memory leaves out pages that any other process maps too: measure while nothing else\n"
+    "runs with the same libraries.\n";
 
 static struct {
-    const char *floor, *cpu;
-    FILE *svg;
+    const char *floor, *cpu, *svg;
     int quick, json, csv;
 } options = {.cpu = "last"};
 
@@ -1499,8 +1565,8 @@ static void parse_options(int count, char **arguments) {
             starts = parse_number("starts", optarg, 1, SAMPLES_MAX);
         else if (c == 'p')
             options.cpu = optarg;
-        else if (c == 's' && (options.svg = fopen(optarg, "w")) == NULL)
-            die("--svg %s:", optarg);
+        else if (c == 's')
+            options.svg = optarg;
         else if (c == 'h' || c == '?') {
             fputs(help, c == 'h' ? stdout : stderr);
             exit(c == 'h' ? 0 : 2);
@@ -1509,6 +1575,9 @@ static void parse_options(int count, char **arguments) {
         die("a program is expected: see --help");
     if (options.json && options.csv)
         die("--json or --csv, but not both, is expected");
+    FILE *picture = options.svg == NULL ? NULL : fopen(options.svg, "a"); /* it stays as it is */
+    if (options.svg != NULL && (picture == NULL || fclose(picture) != 0))
+        die("--svg %s:", options.svg);
 }
 
 /* What is pinned here stays so in every program. */
@@ -1519,11 +1588,10 @@ static void pin(const char *choice) {
     if (sched_getaffinity(0, sizeof set, &set) < 0)
         die("sched_getaffinity:");
     unsigned processor = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(processor, &set))
+        processor--;
     if (strcmp(choice, "last") != 0)
-        processor = parse_number("cpu", choice, 0, CPU_SETSIZE - 1);
-    else
-        while (!CPU_ISSET(processor, &set))
-            processor--;
+        processor = parse_number("cpu", choice, 0, processor);
     CPU_ZERO(&set);
     CPU_SET(processor, &set);
     if (sched_setaffinity(0, sizeof set, &set) < 0)
@@ -1541,10 +1609,10 @@ static void prepare(char **paths) {
         add_program(options.floor);
     for (; *paths != NULL; paths++)
         add_program(*paths);
-    if (options.quick) {
-        starts = (starts + QUICK - 1) / QUICK;
+    if (starts == 0)
+        starts = options.quick ? STARTS / QUICK : STARTS;
+    if (options.quick)
         processes /= QUICK;
-    }
 }
 
 int main(int count, char **arguments) {
