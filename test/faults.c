@@ -260,6 +260,7 @@ static bool waits_for_next;
 
 static struct peer {
     bool used, connected;
+    bool no_delay; /* TCP_NODELAY was asked for */
     bool ended;  /* the server has closed: the runtime sees that behind `output` */
     bool broken; /* neither side gets anything across */
     bool reset;  /* the runtime has not been told of that yet */
@@ -333,6 +334,8 @@ static void serve_answer(struct peer *peer, const struct request *request) {
              current == FAILED_EVENT ? "error" : "response");
     if (!is_target(request, target))
         wrong("answers another invocation", current);
+    if (request->chunked && !peer->no_delay)
+        wrong("lets the kernel hold a stream back", current);
     if (!events[current].early)
         check_answer(request);
     bool taken = state == RUNNING && !report->broken;
@@ -414,7 +417,7 @@ static int double_connect(int descriptor) {
 }
 
 static int double_setsockopt(int descriptor, const void *value, size_t length) {
-    peer_at(descriptor);
+    peer_at(descriptor)->no_delay = true;
     return !value || length != sizeof(int) || meet(SETSOCKOPT) ? -1 : 0;
 }
 

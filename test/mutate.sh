@@ -59,7 +59,8 @@ noticed_by() {
         echo end_to_end
     elif ! compiles faults || ! passes 300 ./faults; then
         echo faults
-    elif ! compiles unit -fsanitize=address,undefined || ! passes 60 ./unit; then
+    elif ! compiles unit -fsanitize=address,undefined \
+        -fno-sanitize-recover=all || ! passes 60 ./unit; then
         echo sanitizers
     else
         echo NOTHING

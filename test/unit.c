@@ -19,11 +19,15 @@ static ssize_t scripted_writev(int, const struct iovec *, int);
 static int scripted_connect(void);
 static int failing_close(int);
 static int counted_poll(int ms);
+static int counted_madvise(size_t length);
+static long set_clock(struct timespec *now);
 #define recv scripted_recv
 #define writev scripted_writev
 #define connect(descriptor, address, length) scripted_connect()
 #define close failing_close
 #define poll(set, n, ms) counted_poll(ms)
+#define madvise(from, length, advice) counted_madvise(length)
+#define syscall(number, clock, now) set_clock(now)
 #define main runtime_main
 #include "../bootstrap.c"
 #undef main
@@ -32,6 +36,8 @@ static int counted_poll(int ms);
 #undef connect
 #undef close
 #undef poll
+#undef madvise
+#undef syscall
 
 static unsigned passed, failed;
 
@@ -336,12 +342,67 @@ static void test_settings(void) {
     environ = before;
 }
 
-static void test_remaining_time(void) {
-    uint64_t now = now_ms();
-    struct invocation invocation = {.deadline_ms = now + 10000};
-    uint64_t left = remaining_ms(&invocation), seconds = (uint64_t)time(NULL);
-    check(now / 1000 <= seconds && now / 1000 + 2 >= seconds && left > 9000 && left <= 10000,
-          "ten seconds", absent);
+static long set_clock(struct timespec *now) {
+    *now = (struct timespec){1700000000, 999999999};
+    return 0;
+}
+
+static void test_time(void) {
+    static const struct {
+        uint64_t deadline_ms, remaining_ms;
+    } rows[] = {
+        {1700000010999, 10000}, {1700000001000, 1}, {1700000000999, 0}, {1700000000998, 0}, {1, 0},
+        {0, UINT64_MAX}};
+    check(now_ms() == 1700000000999, "milliseconds", absent);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check(remaining_ms(&(struct invocation){.deadline_ms = rows[i].deadline_ms}) ==
+                  rows[i].remaining_ms,
+              "remaining time", absent);
+}
+
+/* ---- Memory ---- */
+
+static unsigned given_back; /* how many times */
+static size_t given_back_bytes;
+
+static int counted_madvise(size_t length) {
+    given_back++;
+    given_back_bytes += length;
+    return 0;
+}
+
+/* Of what lies beyond MEMORY_KEPT, once, and not before a small event. */
+static void test_giving_back(void) {
+    static const struct {
+        size_t kept, touched, expected;
+    } rows[] = {{0, MEMORY_KEPT, 0},
+                {0, MEMORY_KEPT + 1, 1},
+                {MEMORY_KEPT, MEMORY_KEPT + 70000, 70000},
+                {MEMORY_KEPT + 1, MEMORY_KEPT + 70000, 0}};
+    static char memory[MEMORY_KEPT + 70000];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct connection c;
+        use_memory(&c, memory, sizeof memory);
+        c.kept = memory + rows[i].kept;
+        c.touched = memory + rows[i].touched;
+        given_back = 0, given_back_bytes = 0;
+        rewind_memory(&c);
+        check(given_back_bytes == rows[i].expected, "given back", absent);
+        check(c.kept == memory && c.unread == memory && c.end == memory, "rewound", absent);
+        given_back = 0;
+        rewind_memory(&c);
+        check(given_back == (rows[i].kept > MEMORY_KEPT), "given back later", absent);
+    }
+}
+
+static void test_allocating(void) {
+    static const size_t sizes[] = {1, MEMORY_KEPT, 1, MEMORY_KEPT + 70000, 1, 1};
+    static const size_t expected[] = {0, 0, 0, 0, 70000, 0};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        allocated = 0;
+        given_back_bytes = 0;
+        check(allocate(NULL, sizes[i]) && given_back_bytes == expected[i], "allocated", absent);
+    }
 }
 
 /* ---- The address ---- */
@@ -422,8 +483,13 @@ static void play(struct text bytes, size_t first, size_t piece) {
     script.piece = piece;
 }
 
+static bool silent; /* nothing has come */
+
 static ssize_t scripted_recv(int descriptor, void *to, size_t room, int flags) {
-    (void)descriptor, (void)flags;
+    (void)descriptor;
+    errno = EAGAIN;
+    if (flags && silent)
+        return -1;
     size_t n = script.at == 0 ? script.first : script.piece;
     n = n < script.bytes.length - script.at ? n : script.bytes.length - script.at;
     n = n < room ? n : room;
@@ -431,6 +497,17 @@ static ssize_t scripted_recv(int descriptor, void *to, size_t room, int flags) {
         memcpy(to, script.bytes.data + script.at, n);
     script.at += n;
     return (ssize_t)n;
+}
+
+static void test_staleness(void) {
+    struct connection c = {.socket = -1};
+    play(S("ab"), 2, 2);
+    check(is_stale(&c), "bytes that nobody asked for", absent);
+    play(S(""), 0, 0);
+    check(is_stale(&c), "the end of the connection", absent);
+    silent = true;
+    check(!is_stale(&c), "nothing", absent);
+    silent = false;
 }
 
 /* ---- Connecting ---- */
@@ -468,33 +545,61 @@ static void test_dialling(void) {
 static struct {
     struct buffer taken;
     size_t most; /* of one call; the next one is interrupted */
+    size_t left; /* until the connection breaks */
     bool interrupted;
 } wire;
 
 static ssize_t scripted_writev(int descriptor, const struct iovec *pieces, int count) {
     (void)descriptor;
-    size_t room = wire.most;
+    size_t most = wire.most < wire.left ? wire.most : wire.left, room = most;
     wire.interrupted = !wire.interrupted;
-    errno = EINTR;
-    if (wire.interrupted)
+    errno = wire.left ? EINTR : EPIPE;
+    if (wire.interrupted || !wire.left)
         return -1;
     for (int i = 0; i < count; i++) {
         size_t n = pieces[i].iov_len < room ? pieces[i].iov_len : room;
         append(&wire.taken, (struct text){pieces[i].iov_base, n});
         room -= n;
     }
-    return (ssize_t)(wire.most - room);
+    wire.left -= most - room;
+    return (ssize_t)(most - room);
 }
 
 static void test_sending(void) {
     const struct text pieces[PIECES_MAX] = {S("head"), S(""), S("body"), S("\r\n")};
     char storage[16];
+    wire.left = SIZE_MAX;
     for (wire.most = 1; wire.most <= 11; wire.most++) {
         wire.taken = (struct buffer){storage, 0, sizeof storage, false};
         size_t sent = transmit(&(struct connection){0}, pieces);
         check(sent == 10 && equal(text_in(&wire.taken), S("headbody\r\n")), "sent in pieces",
               text_in(&wire.taken));
     }
+}
+
+/* Whether the kernel took the whole body is what counts, and it is never taken for less. */
+static void test_breaking_off(void) {
+    static char memory[100];
+    wire.most = SIZE_MAX;
+    wire.taken = (struct buffer){0};
+    for (size_t taken = 0; taken <= 8; taken++) {
+        struct connection c;
+        struct reply reply;
+        use_memory(&c, memory, sizeof memory);
+        play(S(""), 0, 0);
+        wire.left = taken;
+        check(exchange_once(&c, S("head"), S("body"), &reply) ==
+                  (taken >= 4 && taken < 8 ? CUT_OFF : LOST),
+              "broken off", absent);
+    }
+}
+
+static void test_broken_stream(void) {
+    struct runtime runtime = {.answer = finish_stream};
+    struct invocation invocation = {.runtime = &runtime};
+    stream_state = STREAM_BROKEN;
+    check(!stream_write(&invocation, S("x")) && !stream_write(&invocation, S("")), "broken stream",
+          absent);
 }
 
 /* The server closes behind each request; 4, 16, 64 and 256 ms between the later attempts. */
@@ -506,7 +611,7 @@ static void test_attempts(void) {
     play(S(""), 0, 0);
     closed = paused_ms = 0;
     refuses = false;
-    wire.most = SIZE_MAX;
+    wire.most = wire.left = SIZE_MAX;
     wire.taken = (struct buffer){0}; /* which takes nothing */
     check(exchange(&runtime, S("body"), NEXT_ATTEMPTS_MAX, &reply) == LOST, "lost", absent);
     check(closed == 6 && paused_ms == 340, "six attempts", absent);
@@ -564,6 +669,7 @@ static void test_framing(void) {
         FRAMED("length", OK "Content-Length: 5\r\n\r\nhello", "hello", 200, true),
         FRAMED("no body", OK "Content-Length: 0\r\n\r\n", "", 200, true),
         FRAMED("204", "HTTP/1.1 204 No Content\r\n\r\n", "", 204, true),
+        FRAMED("599", "HTTP/1.1 599 A\r\nContent-Length: 0\r\n\r\n", "", 599, true),
         FRAMED("304", "HTTP/1.1 304 \r\nContent-Length: 3\r\n\r\n", "", 304, true),
         FRAMED("interim", "HTTP/1.1 100\r\n\r\nHTTP/1.1 199 a\r\nb: c\r\n\r\n" OK "content-length:1\r\n\r\nx", "x", 200, true),
         FRAMED("one chunk", CH "5\r\nhello\r\n0\r\n\r\n", "hello", 200, true),
@@ -587,6 +693,7 @@ static void test_framing(void) {
         NOT(OK "a\x01: b\r\n\r\n"),
         NOT(OK "\xc3\xa9: b\r\n\r\n"),
         NOT(OK "a: \x7f\r\n\r\n"),
+        NOT(OK "a:\x01\r\n\r\n"),
         NOT(OK "a: b\r\n c\r\n\r\n"),
         NOT(OK "a: b\r\n\tc: d\r\n\r\n"),
         NOT(OK "Content-Length: 1, 1\r\n\r\nx"),
@@ -634,6 +741,23 @@ static void test_room(void) {
     }
 }
 
+/* What was read and is not kept gives its memory to what comes. */
+static void test_many_chunks(void) {
+    enum { CHUNKS = 15000 };
+    static char memory[HEAD_MAX + CHUNKS + 1000], bytes[100 + 6 * CHUNKS];
+    struct buffer to = {bytes, 0, sizeof bytes, false};
+    struct reply reply;
+    struct connection c;
+    append(&to, S(CH));
+    for (size_t i = 0; i < CHUNKS; i++)
+        append(&to, S("1\r\nx\r\n"));
+    append(&to, S("0\r\n\r\n"));
+    play(text_in(&to), 4096, 4096);
+    use_memory(&c, memory, sizeof memory);
+    check(read_reply(&c, &reply) == COMPLETE && reply.body.length == CHUNKS, "chunks of one byte",
+          absent);
+}
+
 static void test_too_large(void) {
     static const struct {
         enum reading expected;
@@ -668,13 +792,19 @@ int main(void) {
     test_log_lines();
     test_error_documents();
     test_settings();
-    test_remaining_time();
+    test_time();
+    test_giving_back();
+    test_allocating();
     test_addresses();
+    test_staleness();
     test_dialling();
     test_sending();
+    test_breaking_off();
+    test_broken_stream();
     test_attempts();
     test_framing();
     test_room();
+    test_many_chunks();
     test_too_large();
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;
