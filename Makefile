@@ -67,7 +67,7 @@ help:
 	@echo 'make serve    the Invoke API at 127.0.0.1:9000 (PORT, TIMEOUT, MEMORY, CONCURRENCY), for curl and the AWS CLI'
 	@echo 'make trace    one cold invocation as the bytes on the wire'
 	@echo 'make zip      function.zip for Lambda; make ARCH=arm64 zip for Graviton'
-	@echo 'make deploy, make invoke, make undeploy   with FUNCTION, ROLE and EVENT, by the AWS CLI'
+	@echo 'make deploy, make invoke, make undeploy   with FUNCTION, ROLE, EVENT, MEMORY, TIMEOUT, by the AWS CLI'
 	@echo 'make bench    measures bootstrap, and PEERS, against the least that is possible'
 	@echo 'make size     sizes of the executable, and what is largest in it'
 	@echo 'make clean    removes what was built'

@@ -285,6 +285,16 @@ static void test_log_lines(void) {
 }
 
 /* However little room there is, the document is whole; in trailers it stays within 4 KB. */
+static void test_plain_lines(void) {
+    char storage[100];
+    struct buffer line = {storage, 0, sizeof storage, false};
+    append_text_log(&line, LEVEL_WARN, NULL, S("while initializing"));
+    append_error_type(&line, &(struct outcome){.error_type = S("a b\n\xc3")});
+    check(equal(text_in(&line), S("WARN while initializing\n"
+                                  "Lambda-Runtime-Function-Error-Type: a b??\r\n")),
+          "plain lines", text_in(&line));
+}
+
 static void test_error_documents(void) {
     enum { TYPE = 256, MESSAGE = 64 * 1024 };
     static char bytes[MESSAGE + 100], plain[5000];
@@ -345,6 +355,18 @@ static void test_settings(void) {
 static long set_clock(struct timespec *now) {
     *now = (struct timespec){1700000000, 999999999};
     return 0;
+}
+
+static void test_trace_variable(void) {
+    struct runtime runtime = {0};
+    bool served = false;
+    propagate_tracing_header(&runtime, S("Root=1"));
+    check(equal(text_of(trace_variable), S("_X_AMZN_TRACE_ID=Root=1")), "trace id", absent);
+    propagate_tracing_header(&runtime, S(""));
+    check(trace_variable[0] == '\0', "no trace id", absent);
+    runtime.served = &served;
+    propagate_tracing_header(&runtime, S("Root=1"));
+    check(trace_variable[0] == '\0', "not among workers", absent);
 }
 
 static void test_time(void) {
@@ -600,6 +622,8 @@ static void test_broken_stream(void) {
     stream_state = STREAM_BROKEN;
     check(!stream_write(&invocation, S("x")) && !stream_write(&invocation, S("")), "broken stream",
           absent);
+    check(!stream_begin(&invocation, S("")) && !stream_begin_http(&invocation, S("")),
+          "a second stream", absent);
 }
 
 /* The server closes behind each request; 4, 16, 64 and 256 ms between the later attempts. */
@@ -790,8 +814,10 @@ int main(void) {
     test_timestamps();
     test_base64();
     test_log_lines();
+    test_plain_lines();
     test_error_documents();
     test_settings();
+    test_trace_variable();
     test_time();
     test_giving_back();
     test_allocating();
