@@ -261,9 +261,9 @@ static bool waits_for_next;
 static struct peer {
     bool used, connected;
     bool no_delay; /* TCP_NODELAY was asked for */
-    bool ended;  /* the server has closed: the runtime sees that behind `output` */
-    bool broken; /* neither side gets anything across */
-    bool reset;  /* the runtime has not been told of that yet */
+    bool ended;    /* the server has closed: the runtime sees that behind `output` */
+    bool broken;   /* neither side gets anything across */
+    bool reset;    /* the runtime has not been told of that yet */
     struct bytes input, output;
 } peers[DESCRIPTORS];
 

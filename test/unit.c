@@ -617,11 +617,17 @@ static void test_breaking_off(void) {
 }
 
 static void test_broken_stream(void) {
+    char plain[257];
+    memset(plain, 'x', sizeof plain);
     struct runtime runtime = {.answer = finish_stream};
     struct invocation invocation = {.runtime = &runtime};
     stream_state = STREAM_BROKEN;
     check(!stream_write(&invocation, S("x")) && !stream_write(&invocation, S("")), "broken stream",
           absent);
+    runtime.answer = send_outcome;
+    check(!stream_begin(&invocation, (struct text){plain, 257}) &&
+              stream_begin(&invocation, (struct text){plain, 256}),
+          "content type", absent);
     check(!stream_begin(&invocation, S("")) && !stream_begin_http(&invocation, S("")),
           "a second stream", absent);
 }
@@ -639,6 +645,54 @@ static void test_attempts(void) {
     wire.taken = (struct buffer){0}; /* which takes nothing */
     check(exchange(&runtime, S("body"), NEXT_ATTEMPTS_MAX, &reply) == LOST, "lost", absent);
     check(closed == 6 && paused_ms == 340, "six attempts", absent);
+}
+
+/* ---- Lifecycle ---- */
+
+static void test_cleaning_up(void) {
+    static char memory[100];
+    struct runtime runtime = {0};
+    struct invocation invocation = {0};
+    use_memory(&runtime.connection, memory, sizeof memory);
+    runtime.connection.kept += 10;
+    logging.current = &invocation;
+    allocated = 5;
+    clean_up(&runtime);
+    check(!logging.current && allocated == 0 && runtime.connection.kept == memory, "cleaned up",
+          absent);
+}
+
+static void test_concurrency(void) {
+    static const struct {
+        const char *setting;
+        size_t workers;
+    } rows[] = {{"1", 1}, {"2", 2}, {"10", 10}, {"1024", 1024}, {"1025", 1},
+                {"0", 1}, {"", 1},  {"a", 1},   {"-2", 1},      {"99999999999999999999", 1}};
+    char **before = environ;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char variable[64] = "AWS_LAMBDA_MAX_CONCURRENCY=", *variables[] = {variable, NULL};
+        strcat(variable, rows[i].setting);
+        environ = variables;
+        check(concurrency() == rows[i].workers, "concurrency", text_of(rows[i].setting));
+    }
+    environ = before;
+}
+
+/* A worker's death is forgiven if it has served an event, once for each, and after a pause. */
+static void test_deaths(void) {
+    struct worker workers[] = {{-1, 0}, {-1, 3}};
+    bool served[] = {false, true};
+    logging.least = LEVEL_FATAL;
+    for (int deaths = 0; deaths < 3; deaths++) {
+        workers[1].pid = fork();
+        if (workers[1].pid == 0)
+            _exit(0);
+        paused_ms = 0;
+        check(ended_worker(workers, 2, served) == 1 && workers[1].deaths == deaths && !served[1] &&
+                  paused_ms == WORKER_PAUSE_MS,
+              "a worker that ended", absent);
+    }
+    logging.least = LEVEL_TRACE;
 }
 
 /* ---- Framed replies ---- */
@@ -828,6 +882,9 @@ int main(void) {
     test_breaking_off();
     test_broken_stream();
     test_attempts();
+    test_cleaning_up();
+    test_concurrency();
+    test_deaths();
     test_framing();
     test_room();
     test_many_chunks();
