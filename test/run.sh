@@ -12,6 +12,7 @@ passed=0 failed=0 skipped=0
 
 for command; do
     echo "-- $command"
+    start=$(date +%s)
     log=$(mktemp)
     { sh -c "$command" 2>&1 </dev/null; echo "$?" >"$log.status"; } | tee "$log"
     status=$(cat "$log.status")
@@ -23,6 +24,7 @@ for command; do
     set -- ${counts:-$((status == 0)) $((status != 0)) 0}
     [ "$status" -eq 0 ] || [ "$2" -ne 0 ] || set -- "$1" 1 "$3"
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+    echo "-- in $(($(date +%s) - start)) s"
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -353,7 +353,7 @@ static void test_settings(void) {
 }
 
 static long set_clock(struct timespec *now) {
-    *now = (struct timespec){1700000000, 999999999};
+    *now = (struct timespec){1700000000, 5000000};
     return 0;
 }
 
@@ -373,9 +373,9 @@ static void test_time(void) {
     static const struct {
         uint64_t deadline_ms, remaining_ms;
     } rows[] = {
-        {1700000010999, 10000}, {1700000001000, 1}, {1700000000999, 0}, {1700000000998, 0}, {1, 0},
+        {1700000010005, 10000}, {1700000000006, 1}, {1700000000005, 0}, {1700000000004, 0}, {1, 0},
         {0, UINT64_MAX}};
-    check(now_ms() == 1700000000999, "milliseconds", absent);
+    check(now_ms() == 1700000000005, "milliseconds", absent);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check(remaining_ms(&(struct invocation){.deadline_ms = rows[i].deadline_ms}) ==
                   rows[i].remaining_ms,
@@ -409,7 +409,8 @@ static void test_giving_back(void) {
         c.touched = memory + rows[i].touched;
         given_back = 0, given_back_bytes = 0;
         rewind_memory(&c);
-        check(given_back_bytes == rows[i].expected, "given back", absent);
+        check(given_back == (rows[i].expected > 0) && given_back_bytes == rows[i].expected,
+              "given back", absent);
         check(c.kept == memory && c.unread == memory && c.end == memory, "rewound", absent);
         given_back = 0;
         rewind_memory(&c);
@@ -422,8 +423,10 @@ static void test_allocating(void) {
     static const size_t expected[] = {0, 0, 0, 0, 70000, 0};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         allocated = 0;
-        given_back_bytes = 0;
-        check(allocate(NULL, sizes[i]) && given_back_bytes == expected[i], "allocated", absent);
+        given_back = 0, given_back_bytes = 0;
+        check(allocate(NULL, sizes[i]) && given_back == (expected[i] > 0) &&
+                  given_back_bytes == expected[i],
+              "allocated", absent);
     }
 }
 
