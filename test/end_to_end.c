@@ -1195,16 +1195,6 @@ static bool is_one_worker(struct run *r) {
 
 /* ---- Figures ---- */
 
-static unsigned descriptors(pid_t pid) {
-    char path[64], target[64];
-    unsigned opened = 0;
-    for (int d = 0; d < 64; d++) {
-        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, d);
-        opened += readlink(path, target, sizeof target) > 0;
-    }
-    return opened;
-}
-
 /* The same as serve_echoes, without looking at more than the end of what comes. */
 static bool serve_echoes_quickly(struct run *r, unsigned echoes) {
     static const char event[] = HEAD("quick") "Content-Length: 5\r\n\r\nhello";
@@ -1232,10 +1222,10 @@ static bool leaks_nothing(struct run *r) {
     start(r);
     bool fine = serve_echoes(r, ECHOES / 100);
     size_t memory = memory_kib(r->pid, "status", "VmRSS");
-    unsigned opened = descriptors(r->pid);
+    unsigned opened = open_descriptors(r->pid);
     fine = fine && serve_echoes_quickly(r, ECHOES - ECHOES / 100);
     size_t memory_after = memory_kib(r->pid, "status", "VmRSS");
-    if (fine && (memory_after > memory || descriptors(r->pid) != opened))
+    if (fine && (memory_after > memory || open_descriptors(r->pid) != opened))
         fine = problem(r, "%zu KiB became %zu KiB", memory, memory_after);
     sched_setaffinity(0, sizeof before, &before);
     return fine && logged(r, NULL);

@@ -12,7 +12,6 @@
 #include "wire.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -1098,18 +1097,6 @@ static long resident_kb(pid_t pid) {
     return kb;
 }
 
-static int descriptors(pid_t pid) {
-    char path[64];
-    int count = 0;
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-    DIR *directory = opendir(path);
-    while (directory != NULL && readdir(directory) != NULL)
-        count++;
-    if (directory != NULL)
-        closedir(directory);
-    return count;
-}
-
 /* One of the clients, until an answer is not what it has to be. */
 static bool load_client(int number, int invocations) {
     struct reply r = {0};
@@ -1142,19 +1129,19 @@ static bool load(int invocations) {
 
 /* Its resident memory and its descriptors while a client has just been answered, so that those who
  * came before are gone. */
-static void look(long *kb, int *open) {
+static void look(long *kb, unsigned *open) {
     struct reply r = {0};
     int fd = send_event("1");
     receive(fd, &r);
     *kb = resident_kb(served.pid);
-    *open = descriptors(served.pid);
+    *open = open_descriptors(served.pid);
     reply_free(&r);
     close(fd);
 }
 
 static void no_growth(const char *how) {
     long kb_before, kb;
-    int open_before, open;
+    unsigned open_before, open;
     serve(how);
     check(load(LOAD_INVOCATIONS / 10), how, "warm", NULL);
     look(&kb_before, &open_before);

@@ -90,16 +90,6 @@ static size_t resident_kib(void) {
     return kib;
 }
 
-static unsigned open_descriptors(void) {
-    char path[64], target[64];
-    unsigned count = 0;
-    for (int i = 0; i < 64; i++) {
-        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)runtime, i);
-        count += readlink(path, target, sizeof target) > 0;
-    }
-    return count;
-}
-
 /* ---- The server ---- */
 
 static struct bytes input;
@@ -291,14 +281,14 @@ int main(int count, char **arguments) {
     start(arguments[1]);
     echo(EVENT_MAX, false);
     size_t first = settled_kib(), last = first, largest = first;
-    unsigned descriptors = open_descriptors();
+    unsigned descriptors = open_descriptors(runtime);
     while (now_us() - start_us < limit_us) {
         for (int i = 0; i < 50; i++)
             echo(any(20) ? any_size(EVENT_MAX) : EVENT_MAX, true);
         last = settled_kib();
         largest = last > largest ? last : largest;
     }
-    if (open_descriptors() != descriptors)
+    if (open_descriptors(runtime) != descriptors)
         give_up("other descriptors are open than at the beginning");
     if (largest > RESIDENT_MAX_KIB || last > first + 64)
         give_up("resident memory grows");

@@ -763,6 +763,7 @@ static void test_framing(void) {
         FRAMED("keep-alive", OK "Connection: closed\r\nContent-Length: 1\r\n\r\nx", "x", 200, true),
         FRAMED("1.0", "HTTP/1.0 200 A\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
         FRAMED("1.0 keep-alive", "HTTP/1.0 200\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", "x", 200, true),
+        FRAMED("1.0 keep-alive and close", "HTTP/1.0 200\r\nConnection: keep-alive, close\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
         NOT("\r\n\r\n"),
         NOT("HTTP/1.2 200 OK\r\n\r\n"),
         NOT("HTTP/1.1  200 OK\r\n\r\n"),

@@ -524,6 +524,16 @@ uint64_t now_us(void) {
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+unsigned open_descriptors(pid_t pid) {
+    char path[64], target[64];
+    unsigned count = 0;
+    for (int number = 0; number < 1024; number++) {
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, number);
+        count += readlink(path, target, sizeof target) > 0;
+    }
+    return count;
+}
+
 /* ---- JSON and base64 ---- */
 
 /* The length of the well-formed UTF-8 sequence at `s` (Unicode, table 3-7), 0 when there is
