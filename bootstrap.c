@@ -159,9 +159,9 @@ struct text {
     size_t length;
 };
 
-/* Of a literal, or of an array with a NUL at its end. Of a pointer it would be wrong, without a
- * warning: text_of() is for those. */
-#define S(literal) ((struct text){literal, sizeof(literal) - 1})
+/* Of a string literal, and of nothing else: what is no literal does not compile behind the "". The
+ * text of a pointer or an array is text_of(). */
+#define S(literal) ((struct text){"" literal, sizeof("" literal) - 1})
 
 static const struct text absent; /* NULL, 0 */
 
@@ -701,20 +701,20 @@ static enum reading read_bytes(struct connection *c, size_t n) {
 
 /* The names of the fields, each spelled once. The last is not on AWS's pages: Lambda has sent it
  * since July 2026, and wants it back with the answer. */
-static const char CONTENT_LENGTH[] = "Content-Length";
-static const char TRANSFER_ENCODING[] = "Transfer-Encoding";
-static const char CONNECTION[] = "Connection";
-static const char CONTENT_TYPE[] = "Content-Type";
-static const char REQUEST_ID[] = "Lambda-Runtime-Aws-Request-Id";
-static const char DEADLINE_MS[] = "Lambda-Runtime-Deadline-Ms";
-static const char INVOKED_FUNCTION_ARN[] = "Lambda-Runtime-Invoked-Function-Arn";
-static const char TRACE_ID[] = "Lambda-Runtime-Trace-Id";
-static const char CLIENT_CONTEXT[] = "Lambda-Runtime-Client-Context";
-static const char COGNITO_IDENTITY[] = "Lambda-Runtime-Cognito-Identity";
-static const char TENANT_ID[] = "Lambda-Runtime-Aws-Tenant-Id";
-static const char INVOCATION_ID[] = "Lambda-Runtime-Invocation-Id";
-static const char ERROR_TYPE[] = "Lambda-Runtime-Function-Error-Type";
-static const char ERROR_BODY[] = "Lambda-Runtime-Function-Error-Body";
+#define CONTENT_LENGTH "Content-Length"
+#define TRANSFER_ENCODING "Transfer-Encoding"
+#define CONNECTION "Connection"
+#define CONTENT_TYPE "Content-Type"
+#define REQUEST_ID "Lambda-Runtime-Aws-Request-Id"
+#define DEADLINE_MS "Lambda-Runtime-Deadline-Ms"
+#define INVOKED_FUNCTION_ARN "Lambda-Runtime-Invoked-Function-Arn"
+#define TRACE_ID "Lambda-Runtime-Trace-Id"
+#define CLIENT_CONTEXT "Lambda-Runtime-Client-Context"
+#define COGNITO_IDENTITY "Lambda-Runtime-Cognito-Identity"
+#define TENANT_ID "Lambda-Runtime-Aws-Tenant-Id"
+#define INVOCATION_ID "Lambda-Runtime-Invocation-Id"
+#define ERROR_TYPE "Lambda-Runtime-Function-Error-Type"
+#define ERROR_BODY "Lambda-Runtime-Function-Error-Body"
 
 struct reply {
     int status;
@@ -1165,11 +1165,11 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
  *
  * An invocation is complete only when `next` is called again. ---- */
 
-static const char NEXT[] = "/2018-06-01/runtime/invocation/next";
-static const char INVOCATION[] = "/2018-06-01/runtime/invocation/"; /* id, /response or /error */
-static const char INIT_ERROR[] = "/2018-06-01/runtime/init/error";
-static const char RESTORE_NEXT[] = "/2018-06-01/runtime/restore/next";
-static const char RESTORE_ERROR[] = "/2018-06-01/runtime/restore/error";
+#define NEXT "/2018-06-01/runtime/invocation/next"
+#define INVOCATION "/2018-06-01/runtime/invocation/" /* id, /response or /error */
+#define INIT_ERROR "/2018-06-01/runtime/init/error"
+#define RESTORE_NEXT "/2018-06-01/runtime/restore/next"
+#define RESTORE_ERROR "/2018-06-01/runtime/restore/error"
 
 struct runtime {
     struct connection connection;
@@ -1662,7 +1662,7 @@ static void retrieve_settings(struct runtime *runtime) {
                 "65535, such as 127.0.0.1:9001"));
 }
 
-static const char TRACE_VARIABLE[] = "_X_AMZN_TRACE_ID";
+#define TRACE_VARIABLE "_X_AMZN_TRACE_ID"
 
 /* The variable with its value, which is shorter than a head. */
 static char trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1];
