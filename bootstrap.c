@@ -31,7 +31,7 @@
  * Sources: "Using the Lambda runtime API for custom runtimes" and "Building a custom runtime for
  * AWS Lambda" in the AWS Lambda Developer Guide; RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1). */
 #ifndef _DEFAULT_SOURCE
-#define _DEFAULT_SOURCE /* for madvise under -std=c11 */
+#define _DEFAULT_SOURCE /* for madvise under -std=c11, if no header stands before this file */
 #endif
 #include <errno.h>
 #include <netinet/in.h>
@@ -51,6 +51,11 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+/* What stands before this file may have fixed what the system's headers show. */
+#ifndef MADV_DONTNEED
+#error "bootstrap.c needs more than ISO C of the system's headers: compile with -std=gnu11"
+#endif
 
 #define VERSION "1.0.0"
 
@@ -375,6 +380,10 @@ static struct text environment_variable(struct text name) {
  *
  * Two more functions can be named so, in front of the #include: INITIALIZE and AFTER_RESTORE. */
 
+/* What your function may call, and need not: the compiler leaves out what nobody calls. Everything
+ * here but main is static, so that no library's `log_error` is mistaken for this file's. */
+#define CALLABLE __attribute__((unused)) static
+
 /* What Lambda says of one invocation. All texts stay valid until the handler's response has been
  * sent; copy what is to live longer. What Lambda did not send, or sent empty, has length 0. Source:
  * "Next invocation" of the Runtime API page. */
@@ -402,7 +411,7 @@ struct outcome {
 /* The invocation's response: any bytes, usually JSON; Lambda takes 6,291,556 of them and fails the
  * invocation beyond that. They are not copied, and must stay in place until the handler is called
  * again: the event, a literal, static memory or allocate() will do, a local array will not. */
-struct outcome success(struct text response) {
+CALLABLE struct outcome success(struct text response) {
     return (struct outcome){.response = response};
 }
 
@@ -411,7 +420,7 @@ struct outcome success(struct text response) {
  * in either; a type beyond 256 bytes and a message beyond 64 KiB (2 KB in a stream) is cut. As with
  * success(), nothing is copied. The function lives on and gets the next event. Source: "Invocation
  * error". */
-struct outcome failure(struct text error_type, struct text error_message) {
+CALLABLE struct outcome failure(struct text error_type, struct text error_message) {
     return (struct outcome){
         .error_type = error_type, .error_message = error_message, .failed = true};
 }
@@ -425,7 +434,7 @@ static struct outcome echo(const struct invocation *invocation) {
 }
 #endif
 
-struct outcome nothing_to_do(void) {
+CALLABLE struct outcome nothing_to_do(void) {
     return success(S(""));
 }
 
@@ -445,17 +454,16 @@ static struct outcome AFTER_RESTORE(void);
 #define AFTER_RESTORE nothing_to_do
 #endif
 
-/* ---- What your function can call; section 6 has the code. What it does not call is left
- * out with -ffunction-sections -Wl,--gc-sections, as make builds. Standard output is buffered by
+/* ---- What your function can call; section 6 has the code. Standard output is buffered by
  * stdio: what is printed there may wait in a frozen environment, so log, or call
  * setvbuf(stdout, NULL, _IONBF, 0) in INITIALIZE. ---- */
 
 /* Milliseconds since 1970. */
-uint64_t now_ms(void);
+CALLABLE uint64_t now_ms(void);
 
 /* How long the invocation may still take, in milliseconds: 0 once the deadline has passed,
  * UINT64_MAX when Lambda named none. */
-uint64_t remaining_ms(const struct invocation *);
+CALLABLE uint64_t remaining_ms(const struct invocation *);
 
 /* The settings of the function, from the environment; absent texts where a variable is not set.
  * Source: "Defined runtime environment variables". */
@@ -464,16 +472,16 @@ struct function {
     uint64_t memory_size; /* MB; 0 if not known */
 };
 
-struct function function_settings(void);
+CALLABLE struct function function_settings(void);
 
 /* Memory for this invocation, aligned for any type, not cleared. Nobody frees it: it is gone when
  * the response has been sent, and not there yet in INITIALIZE. NULL when ALLOCATE_MAX, all in all,
  * is exceeded. Not to be called by two threads at once. */
-void *allocate(const struct invocation *, size_t size);
+CALLABLE void *allocate(const struct invocation *, size_t size);
 
 /* A buffer in such memory, for append() and its kin; of capacity 0 if there is not enough, which
  * the first append then turns into its overflow. */
-struct buffer allocate_buffer(const struct invocation *, size_t capacity);
+CALLABLE struct buffer allocate_buffer(const struct invocation *, size_t capacity);
 
 /* One event in the log of the function, with level, request id and text, as text or JSON as the
  * function is configured: one line, written at once, cut at 60 KB. The invocation is NULL in
@@ -481,11 +489,11 @@ struct buffer allocate_buffer(const struct invocation *, size_t capacity);
  * plain text log formats". */
 enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
 
-void log_line(enum log_level, const struct invocation *, struct text);
-void log_debug(const struct invocation *, struct text);
-void log_info(const struct invocation *, struct text);
-void log_warn(const struct invocation *, struct text);
-void log_error(const struct invocation *, struct text);
+CALLABLE void log_line(enum log_level, const struct invocation *, struct text);
+CALLABLE void log_debug(const struct invocation *, struct text);
+CALLABLE void log_info(const struct invocation *, struct text);
+CALLABLE void log_warn(const struct invocation *, struct text);
+CALLABLE void log_error(const struct invocation *, struct text);
 
 /* Streams the response instead of returning it, up to 200 MB, so that the caller has its beginning
  * early. stream_begin() comes first, names the content type and sends nothing yet; each
@@ -494,13 +502,13 @@ void log_error(const struct invocation *, struct text);
  * invocation error; after it, the caller has the beginning, and Lambda gets the error in the
  * trailers. False: nothing more can be sent, or stream_begin() was refused; return then. Source:
  * "Implementing response streaming in a custom runtime". */
-bool stream_begin(const struct invocation *, struct text content_type);
-bool stream_write(const struct invocation *, struct text bytes);
+CALLABLE bool stream_begin(const struct invocation *, struct text content_type);
+CALLABLE bool stream_write(const struct invocation *, struct text bytes);
 
 /* The same for functions behind a function URL or API Gateway, with status and fields of the HTTP
  * response as a JSON object: {"statusCode":200,"headers":{"content-type":"text/html"}}. It is sent
  * at once. False also if it is larger than 16 KB, or has a NUL in it, which would end it early. */
-bool stream_begin_http(const struct invocation *, struct text json);
+CALLABLE bool stream_begin_http(const struct invocation *, struct text json);
 
 /* ==== 4 Connection ===========================================================================
  *
@@ -992,7 +1000,7 @@ static enum reading exchange_once(struct connection *c, struct text head, struct
 
 /* The system call itself, since the C library's way to it, through the vDSO, would be 1 KB larger,
  * and faster only for those who ask all the time. */
-uint64_t now_ms(void) {
+static uint64_t now_ms(void) {
     struct timespec now = {0};
     syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
@@ -1094,7 +1102,7 @@ static void write_line(struct text line) {
     }
 }
 
-void log_line(enum log_level level, const struct invocation *invocation, struct text text) {
+static void log_line(enum log_level level, const struct invocation *invocation, struct text text) {
     char storage[LOG_LINE_MAX];
     struct buffer line = {storage, 0, sizeof storage, false};
     if (level < logging.least)
@@ -1106,19 +1114,19 @@ void log_line(enum log_level level, const struct invocation *invocation, struct 
     write_line(text_in(&line));
 }
 
-void log_debug(const struct invocation *invocation, struct text text) {
+static void log_debug(const struct invocation *invocation, struct text text) {
     log_line(LEVEL_DEBUG, invocation, text);
 }
 
-void log_info(const struct invocation *invocation, struct text text) {
+static void log_info(const struct invocation *invocation, struct text text) {
     log_line(LEVEL_INFO, invocation, text);
 }
 
-void log_warn(const struct invocation *invocation, struct text text) {
+static void log_warn(const struct invocation *invocation, struct text text) {
     log_line(LEVEL_WARN, invocation, text);
 }
 
-void log_error(const struct invocation *invocation, struct text text) {
+static void log_error(const struct invocation *invocation, struct text text) {
     log_line(LEVEL_ERROR, invocation, text);
 }
 
@@ -1417,12 +1425,12 @@ static void send_outcome(struct runtime *runtime, const struct invocation *invoc
 
 /* ---- What your function can call: the rest of section 3's list. ---- */
 
-uint64_t remaining_ms(const struct invocation *invocation) {
+static uint64_t remaining_ms(const struct invocation *invocation) {
     uint64_t now = now_ms(), deadline = invocation->deadline_ms;
     return deadline == 0 ? UINT64_MAX : deadline > now ? deadline - now : 0;
 }
 
-struct function function_settings(void) {
+static struct function function_settings(void) {
     struct function function = {
         .name = environment_variable(S("AWS_LAMBDA_FUNCTION_NAME")),
         .version = environment_variable(S("AWS_LAMBDA_FUNCTION_VERSION")),
@@ -1439,7 +1447,7 @@ struct function function_settings(void) {
 
 static size_t allocated; /* back to 0 before each invocation: clean_up() */
 
-void *allocate(const struct invocation *invocation, size_t size) {
+static void *allocate(const struct invocation *invocation, size_t size) {
     static _Alignas(PAGE_MAX) char memory[ALLOCATE_MAX];
     static size_t touched;
     (void)invocation; /* whose life the memory shares */
@@ -1456,7 +1464,7 @@ void *allocate(const struct invocation *invocation, size_t size) {
     return memory + begin;
 }
 
-struct buffer allocate_buffer(const struct invocation *invocation, size_t capacity) {
+static struct buffer allocate_buffer(const struct invocation *invocation, size_t capacity) {
     char *data = allocate(invocation, capacity);
     return (struct buffer){data, 0, data ? capacity : 0, false};
 }
@@ -1560,7 +1568,7 @@ static void finish_stream(struct runtime *runtime, const struct invocation *invo
     check_accepted(S("streamed response"), got == LOST ? CUT_OFF : got, &reply);
 }
 
-bool stream_begin(const struct invocation *invocation, struct text content_type) {
+static bool stream_begin(const struct invocation *invocation, struct text content_type) {
     struct runtime *runtime = invocation->runtime;
     char storage[sizeof ERROR_TYPE + sizeof ERROR_BODY];
     struct buffer announced = {storage, 0, sizeof storage, false};
@@ -1581,7 +1589,7 @@ bool stream_begin(const struct invocation *invocation, struct text content_type)
     return true;
 }
 
-bool stream_write(const struct invocation *invocation, struct text bytes) {
+static bool stream_write(const struct invocation *invocation, struct text bytes) {
     if (invocation->runtime->answer != finish_stream)
         return false;
     if (bytes.length == 0)
@@ -1589,7 +1597,7 @@ bool stream_write(const struct invocation *invocation, struct text bytes) {
     return send_data(invocation->runtime, bytes, S(""));
 }
 
-bool stream_begin_http(const struct invocation *invocation, struct text json) {
+static bool stream_begin_http(const struct invocation *invocation, struct text json) {
     if (json.length > PRELUDE_MAX || (json.length && memchr(json.data, '\0', json.length)))
         return false;
     return stream_begin(invocation, S("application/vnd.awslambda.http-integration-response")) &&
