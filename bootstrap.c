@@ -1810,6 +1810,25 @@ static void supervise_workers(struct runtime *runtime, size_t count) {
     }
 }
 
+/* An action that does nothing is undone by exec: children of the handler die of a closed pipe, as
+ * programs expect to. To ignore the signal would be inherited. */
+static void do_nothing(int signal_number) {
+    (void)signal_number;
+}
+
+static void end_process(int signal_number) {
+    _exit(128 + signal_number); /* the status that a shell gives */
+}
+
+/* A closed peer or log is an error, not our end. Process 1, of a container, is deaf to every signal
+ * without an action, so it gets one for those that end a process elsewhere. */
+static void set_signals(void) {
+    static const int ending[] = {SIGTERM, SIGINT};
+    (void)signal(SIGPIPE, do_nothing);
+    for (size_t i = 0; getpid() == 1 && i < 2; i++)
+        (void)signal(ending[i], end_process);
+}
+
 int main(void) {
     static _Alignas(PAGE_MAX) char memory[MEMORY_MAX];
     static struct runtime runtime;
@@ -1817,8 +1836,7 @@ int main(void) {
     while (environ[variables])
         variables++;
     char *slots[variables + 2];
-    /* A closed peer or log is an error, not our end. What the handler starts inherits this. */
-    (void)signal(SIGPIPE, SIG_IGN);
+    set_signals();
     use_memory(&runtime.connection, memory, sizeof memory);
     retrieve_settings(&runtime);
     reserve_trace_variable(slots);
