@@ -41,6 +41,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -454,9 +455,8 @@ static struct outcome AFTER_RESTORE(void);
 #define AFTER_RESTORE nothing_to_do
 #endif
 
-/* ---- What your function can call; section 6 has the code. Standard output is buffered by
- * stdio: what is printed there may wait in a frozen environment, so log, or call
- * setvbuf(stdout, NULL, _IONBF, 0) in INITIALIZE. ---- */
+/* ---- What your function can call; section 6 has the code. It can also print: each line goes into
+ * the log when it ends, without level and request id. ---- */
 
 /* Milliseconds since 1970. */
 CALLABLE uint64_t now_ms(void);
@@ -1829,6 +1829,27 @@ static void set_signals(void) {
         (void)signal(ending[i], end_process);
 }
 
+/* What the handler prints is written when its line ends, as on a terminal: stdio would keep it back
+ * while Lambda freezes the environment. This is what setvbuf would do, without a byte for those who
+ * do not print. In glibc, whose stdout is always there, it is a flag, named only inside of it:
+ * _IO_LINE_BUF. musl asks at the first write, in __stdout_write, whether there is a terminal. This
+ * one does not ask; it takes musl's place, and is linked in with stdout only. What it calls comes
+ * with stderr; in musl's shared library, where it is hidden, this is never called. */
+#ifndef __GLIBC__
+size_t __stdio_write(FILE *, const unsigned char *, size_t) __attribute__((weak));
+size_t __stdout_write(FILE *, const unsigned char *, size_t);
+
+size_t __stdout_write(FILE *file, const unsigned char *bytes, size_t length) {
+    return stderr ? __stdio_write(file, bytes, length) : 0;
+}
+#endif
+
+static void print_by_lines(void) {
+#ifdef __GLIBC__
+    stdout->_flags |= 0x200;
+#endif
+}
+
 int main(void) {
     static _Alignas(PAGE_MAX) char memory[MEMORY_MAX];
     static struct runtime runtime;
@@ -1837,6 +1858,7 @@ int main(void) {
         variables++;
     char *slots[variables + 2];
     set_signals();
+    print_by_lines();
     use_memory(&runtime.connection, memory, sizeof memory);
     retrieve_settings(&runtime);
     reserve_trace_variable(slots);
