@@ -205,6 +205,17 @@ static bool equal_in_any_case(struct text a, struct text b) {
     return true;
 }
 
+/* In any case of letters. */
+static bool has_prefix(struct text text, struct text prefix) {
+    return text.length >= prefix.length &&
+           equal_in_any_case((struct text){text.data, prefix.length}, prefix);
+}
+
+/* The text behind its first n bytes. */
+static struct text without(struct text text, size_t n) {
+    return (struct text){text.data + n, text.length - n};
+}
+
 /* Splits *rest at the first `separator`, and says whether there is one: what stands before it goes
  * to *before, what stands after it remains. Without one, all is before it and nothing remains. */
 static bool cut(struct text *rest, char separator, struct text *before) {
@@ -227,7 +238,7 @@ static struct text trim_end(struct text text) {
 /* Without the blanks and tabs around it: RFC 9110 §5.6.3. Line ends stay; JSON has those, too. */
 static struct text trim(struct text text) {
     while (text.length && is_blank(text.data[0]))
-        text = (struct text){text.data + 1, text.length - 1};
+        text = without(text, 1);
     return trim_end(text);
 }
 
@@ -345,7 +356,7 @@ static void append_json_text(struct buffer *to, struct text text) {
         else
             append(to, (struct text){text.data, length});
         length += length == 0;
-        text = (struct text){text.data + length, text.length - length};
+        text = without(text, length);
     }
 }
 
@@ -788,9 +799,11 @@ static enum reading parse_status_line(struct text line, struct reply *reply) {
         return refuse(reply, "a control character in its status line");
     cut(&line, ' ', &version);
     cut(&line, ' ', &code);
-    reply->http_1_0 = equal(version, S("HTTP/1.0"));
-    if (!reply->http_1_0 && !equal(version, S("HTTP/1.1")))
+    uint64_t minor;
+    if (version.length != 8 || memcmp(version.data, "HTTP/1.", 7) != 0 ||
+        !parse_number(without(version, 7), 10, &minor))
         return refuse(reply, "a status line that does not begin with HTTP/1.1 or HTTP/1.0");
+    reply->http_1_0 = minor == 0; /* a later one is treated as 1.1: RFC 9110 §2.5 */
     if (code.length != 3 || !parse_number(code, 10, &status) || status < 100 || status > 599)
         return refuse(reply, "a status code that is not a number from 100 to 599");
     reply->status = (int)status;
@@ -1098,7 +1111,7 @@ static void write_line(struct text line) {
             continue;
         if (n <= 0)
             return; /* there is nobody left to tell */
-        line = (struct text){line.data + n, line.length - (size_t)n};
+        line = without(line, (size_t)n);
     }
 }
 
@@ -1625,32 +1638,42 @@ static bool parse_ipv4(struct text text, uint32_t *address) {
     return true;
 }
 
-/* host[:port][/path]: numbers only, and localhost, so that no resolver is needed. */
-static bool parse_address(struct text setting, struct runtime *runtime) {
+/* [http://]host[:port][/path]: numbers only, and localhost, so that no resolver is needed. NULL, or
+ * what is expected instead. */
+static const char *parse_address(struct text setting, struct runtime *runtime) {
     struct text host, rest = setting;
     uint32_t address;
     uint64_t port = 80;
+    static const char expected[] = "expected host:port, the host as an IPv4 number or localhost, "
+                                   "the port from 1 to 65535, such as 127.0.0.1:9001";
     if (setting.length > ADDRESS_MAX || !is_visible_text(setting, S("?#")))
-        return false;
+        return expected;
+    if (has_prefix(setting, S("https:")))
+        return "expected no https: the Runtime API is plain HTTP";
+    if (has_prefix(rest, S("http://")))
+        rest = without(rest, strlen("http://"));
+    struct text path = rest;
     cut(&rest, '/', &runtime->host);
-    runtime->path =
-        (struct text){setting.data + runtime->host.length, setting.length - runtime->host.length};
-    while (runtime->path.length && runtime->path.data[runtime->path.length - 1] == '/')
-        runtime->path.length--; /* every route begins with one */
+    path = without(path, runtime->host.length);
+    while (path.length && path.data[path.length - 1] == '/')
+        path.length--; /* every route begins with one */
+    runtime->path = path;
     rest = runtime->host;
+    if (has_prefix(rest, S("[")))
+        return "expected an IPv4 number: Lambda has no IPv6";
     bool has_port = cut(&rest, ':', &host);
     if (equal_in_any_case(host, S("localhost")))
         address = INADDR_LOOPBACK;
     else if (!parse_ipv4(host, &address))
-        return false;
+        return expected;
     if (has_port && (!parse_number(rest, 10, &port) || port == 0 || port > 65535))
-        return false;
+        return expected;
     runtime->connection.address = (struct sockaddr_in){
         .sin_family = AF_INET,
         .sin_port = htons((uint16_t)port),
         .sin_addr.s_addr = htonl(address),
     };
-    return true;
+    return NULL;
 }
 
 /* The log format first: it is the form of all messages. */
@@ -1664,10 +1687,9 @@ static void retrieve_settings(struct runtime *runtime) {
     if (!setting.data)
         fatal(S("AWS_LAMBDA_RUNTIME_API"), S("(not set)"),
               S("expected the host:port that Lambda sets; to try the program elsewhere: make run"));
-    if (!parse_address(setting, runtime))
-        fatal(S("AWS_LAMBDA_RUNTIME_API"), setting,
-              S("expected host:port, the host as an IPv4 number or localhost, the port from 1 to "
-                "65535, such as 127.0.0.1:9001"));
+    const char *advice = parse_address(setting, runtime);
+    if (advice)
+        fatal(S("AWS_LAMBDA_RUNTIME_API"), setting, text_of(advice));
 }
 
 #define TRACE_VARIABLE "_X_AMZN_TRACE_ID"
