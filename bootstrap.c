@@ -61,7 +61,12 @@
 #define VERSION "1.0.0"
 
 extern char **environ; /* POSIX leaves this declaration to us */
-pid_t _Fork(void);     /* POSIX.1-2024; older headers hide it */
+#ifdef __GLIBC__
+#define FORK fork /* _Fork is missing before glibc 2.34 */
+#else
+#define FORK _Fork /* leaves out the handlers of fork, which are for threads */
+pid_t _Fork(void); /* POSIX.1-2024; older headers hide it */
+#endif
 
 /* ==== 1 Limits ===============================================================================
  *
@@ -1143,17 +1148,44 @@ static void log_error(const struct invocation *invocation, struct text text) {
     log_line(LEVEL_ERROR, invocation, text);
 }
 
+/* Why a system call failed, for the reasons to be expected here; strerror has more, in 1.8 KB. */
+static void append_reason(struct buffer *to, int number) {
+    append(to, S(" "));
+    static const struct {
+        int number;
+        char text[24];
+    } reasons[] = {
+        {ECONNREFUSED, "connection refused"},
+        {ENETUNREACH, "network is unreachable"},
+        {EMFILE, "too many open files"},
+        {EAGAIN, "too many processes"},
+        {ENOMEM, "out of memory"},
+        {EPERM, "operation not permitted"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (reasons[i].number == number) {
+            append(to, text_of(reasons[i].text));
+            return;
+        }
+    append(to, S("errno "));
+    append_number(to, (uint64_t)number);
+}
+
 /* The runtime's own messages: what was being done, what was found (received text, shown escaped and
- * cut, or absent), what was expected or happens now. Only what was received is quoted. */
+ * cut, or absent), what was expected or happens now. Only what was received is quoted. A colon at
+ * the end of the operation asks for the reason, from errno. */
 static void message(enum log_level level, struct text operation, struct text found,
                     struct text advice) {
     char storage[1536], whole[4096];
     struct buffer text = {storage, 0, sizeof storage, false},
                   line = {whole, 0, sizeof whole, false};
+    int reason = errno;
     if (level < logging.least)
         return;
     append(&text, S("bootstrap: "));
     append(&text, operation);
+    if (operation.data[operation.length - 1] == ':')
+        append_reason(&text, reason);
     if (found.data) {
         append(&text, S(": "));
         append_json_string(&text, first_bytes(found, 160));
@@ -1231,14 +1263,12 @@ static void begin_request(struct runtime *runtime, struct text method, struct te
 }
 
 static void require_connection(struct runtime *runtime) {
-    char storage[64];
-    struct buffer reason = {storage, 0, sizeof storage, false};
     if (runtime->connection.socket >= 0 || dial(&runtime->connection))
         return;
-    append(&reason, errno == ECONNREFUSED ? S("connection refused") : S("no connection, errno "));
-    if (errno != ECONNREFUSED)
-        append_number(&reason, (uint64_t)errno);
-    fatal(text_in(&reason), runtime->host, S("expected the Runtime API at this address"));
+    fatal(S("no connection:"), runtime->host,
+          has_prefix(runtime->host, S("localhost"))
+              ? S("expected the Runtime API at this address; 127.0.0.1 was tried")
+              : S("expected the Runtime API at this address"));
 }
 
 /* Sends the request that was begun until it has a reply, `attempts` times at most, on a new
@@ -1780,9 +1810,9 @@ struct worker {
 
 /* True in the new process. It ends with its parent, even if that is killed. */
 static bool start_worker(struct worker *worker, pid_t parent) {
-    worker->pid = _Fork(); /* fork's handlers are for threads; there are none yet */
+    worker->pid = FORK();
     if (worker->pid < 0)
-        fatal(S("_Fork"), absent, S("no worker could be started; exiting"));
+        fatal(S("fork:"), absent, S("no worker could be started; exiting"));
     if (worker->pid > 0)
         return false;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -1800,7 +1830,7 @@ static size_t ended_worker(struct worker *workers, size_t count, bool *served) {
     while (i == count) { /* what is no worker was left behind by a program before this one */
         pid_t pid = waitpid(-1, &status, 0);
         if (pid < 0 && errno != EINTR)
-            fatal(S("waitpid"), absent, S("expected workers; exiting"));
+            fatal(S("waitpid:"), absent, S("expected workers; exiting"));
         for (i = 0; i < count && workers[i].pid != pid; i++)
             ;
     }
@@ -1822,7 +1852,7 @@ static void supervise_workers(struct runtime *runtime, size_t count) {
     pid_t parent = getpid();
     bool *served = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (served == MAP_FAILED)
-        fatal(S("mmap"), absent, S("no memory to share with the workers; exiting"));
+        fatal(S("mmap:"), absent, S("no memory to share with the workers; exiting"));
     (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide their ends */
     for (size_t started = 0;; started++) {
         size_t i = started < count ? started : ended_worker(workers, count, served);
