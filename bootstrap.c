@@ -61,12 +61,7 @@
 #define VERSION "1.0.0"
 
 extern char **environ; /* POSIX leaves this declaration to us */
-#ifdef __GLIBC__
-#define FORK fork /* _Fork is missing before glibc 2.34 */
-#else
-#define FORK _Fork /* leaves out the handlers of fork, which are for threads */
-pid_t _Fork(void); /* POSIX.1-2024; older headers hide it */
-#endif
+pid_t _Fork(void);     /* POSIX.1-2024; older headers hide it */
 
 /* ==== 1 Limits ===============================================================================
  *
@@ -125,8 +120,8 @@ enum {
      * of 64 KiB, and stops reading for ever at a line that does not fit. */
     LOG_LINE_MAX = 60 * 1024,
 
-    /* Worker processes: Lambda's quota for processes and threads of an environment. */
-    WORKERS_MAX = 1024,
+    /* Worker processes: the most that Lambda lets a function ask for. */
+    WORKERS_MAX = 1600,
 
     /* The wait before a dead worker is replaced. */
     WORKER_PAUSE_MS = 100,
@@ -1224,11 +1219,14 @@ static _Noreturn void fatal(struct text operation, struct text found, struct tex
 #define RESTORE_NEXT "/2018-06-01/runtime/restore/next"
 #define RESTORE_ERROR "/2018-06-01/runtime/restore/error"
 
+/* How far a worker has come since it was started. */
+enum progress { NO_EVENT, EVENT_RECEIVED, EVENT_ANSWERED };
+
 struct runtime {
     struct connection connection;
     struct text host; /* AWS_LAMBDA_RUNTIME_API, without the path; points into the environment */
     struct text path; /* stands before every route; empty in Lambda */
-    bool *served;     /* shared with the parent: this worker has served an event; NULL if alone */
+    enum progress *progress; /* of this worker, shared with its parent; NULL if it is alone */
     /* How the outcome goes out: send_outcome, or finish_stream once a stream has begun. */
     void (*answer)(struct runtime *, const struct invocation *, struct outcome);
     struct buffer head; /* of the request that is being made */
@@ -1748,7 +1746,7 @@ static void reserve_trace_variable(char **slots) {
  * does not support it. */
 static void propagate_tracing_header(const struct runtime *runtime, struct text trace_id) {
     struct buffer variable = {trace_variable, 0, sizeof trace_variable, false};
-    if (trace_id.length && !runtime->served) {
+    if (trace_id.length && !runtime->progress) {
         append(&variable, S(TRACE_VARIABLE));
         append(&variable, S("="));
         append(&variable, trace_id);
@@ -1775,10 +1773,17 @@ static void clean_up(struct runtime *runtime) {
     rewind_memory(&runtime->connection);
 }
 
+/* Once it has served an event a worker has proved itself. */
+static void report_progress(struct runtime *runtime, enum progress progress) {
+    if (runtime->progress && *runtime->progress < progress)
+        *runtime->progress = progress;
+}
+
 static void process_event(struct runtime *runtime) {
     struct reply next;
     struct outcome outcome;
     bool whole = next_invocation(runtime, &next);
+    report_progress(runtime, EVENT_RECEIVED);
     runtime->answer = send_outcome;
     logging.current = &next.invocation;
     propagate_tracing_header(runtime, next.invocation.trace_id);
@@ -1787,20 +1792,25 @@ static void process_event(struct runtime *runtime) {
     else
         outcome = failure(S("Runtime.EventTooLarge"), S("The event is larger than 32 MiB."));
     runtime->answer(runtime, &next.invocation, outcome);
-    if (runtime->served)
-        *runtime->served = true;
+    report_progress(runtime, EVENT_ANSWERED);
     clean_up(runtime);
 }
 
 /* ---- Managed Instances: an environment that is given several events at once has as many workers,
  * processes with a connection and a loop of their own. ---- */
 
-/* AWS_LAMBDA_MAX_CONCURRENCY, or 1 where it is not set or says nothing that makes sense. */
+#define MAX_CONCURRENCY "AWS_LAMBDA_MAX_CONCURRENCY"
+
+/* 1 where it is not set, or says nothing that makes sense. */
 static size_t concurrency(void) {
     uint64_t workers;
-    struct text setting = environment_variable(S("AWS_LAMBDA_MAX_CONCURRENCY"));
-    bool valid = parse_number(setting, 10, &workers) && workers > 0 && workers <= WORKERS_MAX;
-    return valid ? (size_t)workers : 1;
+    struct text setting = environment_variable(S(MAX_CONCURRENCY));
+    if (parse_number(setting, 10, &workers) && workers > 0 && workers <= WORKERS_MAX)
+        return (size_t)workers;
+    if (setting.length)
+        message(LEVEL_WARN, S(MAX_CONCURRENCY), setting,
+                S("expected a number from 1 to 1600; there is one worker"));
+    return 1;
 }
 
 struct worker {
@@ -1808,9 +1818,19 @@ struct worker {
     int deaths; /* one after another, without an event in between */
 };
 
+/* _Fork leaves out the handlers of fork, which are for threads; there are none yet. glibc has it from
+ * 2.34 on only. */
+static pid_t new_process(void) {
+#ifdef __GLIBC__
+    return fork();
+#else
+    return _Fork();
+#endif
+}
+
 /* True in the new process. It ends with its parent, even if that is killed. */
 static bool start_worker(struct worker *worker, pid_t parent) {
-    worker->pid = FORK();
+    worker->pid = new_process();
     if (worker->pid < 0)
         fatal(S("fork:"), absent, S("no worker could be started; exiting"));
     if (worker->pid > 0)
@@ -1821,10 +1841,10 @@ static bool start_worker(struct worker *worker, pid_t parent) {
     return true;
 }
 
-/* Waits until a worker ends and says which. One that keeps dying before it has served an event ends
- * the environment, and so does at once one that gave up by itself. Then pauses, in case what killed
- * it passes. */
-static size_t ended_worker(struct worker *workers, size_t count, bool *served) {
+/* Waits until a worker ends and says which. If one keeps dying before it has served an event, or
+ * exits with an error before it has received any, the environment ends. Then pauses, in case what
+ * killed it passes. */
+static size_t ended_worker(struct worker *workers, size_t count, enum progress *progress) {
     size_t i = count;
     int status = 0;
     while (i == count) { /* what is no worker was left behind by a program before this one */
@@ -1834,10 +1854,10 @@ static size_t ended_worker(struct worker *workers, size_t count, bool *served) {
         for (i = 0; i < count && workers[i].pid != pid; i++)
             ;
     }
-    if (!served[i] && WIFEXITED(status) && WEXITSTATUS(status) != 0)
-        fatal(S("worker"), absent, S("it gave up before it had served an event; exiting"));
-    workers[i].deaths = served[i] ? 0 : workers[i].deaths + 1;
-    served[i] = false;
+    if (progress[i] == NO_EVENT && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        fatal(S("worker"), absent, S("it gave up before it had received an event; exiting"));
+    workers[i].deaths = progress[i] == EVENT_ANSWERED ? 0 : workers[i].deaths + 1;
+    progress[i] = NO_EVENT;
     if (workers[i].deaths == WORKER_DEATHS_MAX)
         fatal(S("worker"), absent, S("it ended ten times before it had served an event; exiting"));
     message(LEVEL_ERROR, S("worker"), absent,
@@ -1850,13 +1870,14 @@ static size_t ended_worker(struct worker *workers, size_t count, bool *served) {
 static void supervise_workers(struct runtime *runtime, size_t count) {
     static struct worker workers[WORKERS_MAX];
     pid_t parent = getpid();
-    bool *served = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (served == MAP_FAILED)
+    enum progress *progress = mmap(NULL, count * sizeof *progress, PROT_READ | PROT_WRITE,
+                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (progress == MAP_FAILED)
         fatal(S("mmap:"), absent, S("no memory to share with the workers; exiting"));
     (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide their ends */
     for (size_t started = 0;; started++) {
-        size_t i = started < count ? started : ended_worker(workers, count, served);
-        runtime->served = &served[i];
+        size_t i = started < count ? started : ended_worker(workers, count, progress);
+        runtime->progress = &progress[i];
         if (start_worker(&workers[i], parent))
             return;
     }

@@ -53,7 +53,7 @@ static _Noreturn void double_exit(int status);
 #define madvise(from, length, advice) double_madvise(from, length)
 #define mmap(at, length, protection, flags, descriptor, offset) double_mmap(length)
 #define _Fork double_fork
-#define fork double_fork
+#define fork() double_fork()
 #define getppid() double_getppid()
 #define waitpid(pid, status, options) double_waitpid(options)
 #define prctl(option, value) double_prctl()

@@ -533,7 +533,7 @@ static int double_madvise(void *from, size_t length) {
     return 0;
 }
 
-static char shared[2]; /* whether the workers have served an event */
+static enum progress shared[2]; /* how far the workers have come */
 
 static void *double_mmap(size_t length) {
     return meet(MMAP) || length > sizeof shared ? MAP_FAILED : shared;

@@ -359,12 +359,12 @@ static long set_clock(struct timespec *now) {
 
 static void test_trace_variable(void) {
     struct runtime runtime = {0};
-    bool served = false;
+    enum progress progress = NO_EVENT;
     propagate_tracing_header(&runtime, S("Root=1"));
     check(equal(text_of(trace_variable), S("_X_AMZN_TRACE_ID=Root=1")), "trace id", absent);
     propagate_tracing_header(&runtime, S(""));
     check(trace_variable[0] == '\0', "no trace id", absent);
-    runtime.served = &served;
+    runtime.progress = &progress;
     propagate_tracing_header(&runtime, S("Root=1"));
     check(trace_variable[0] == '\0', "not among workers", absent);
 }
@@ -684,15 +684,15 @@ static void test_concurrency(void) {
 /* A worker's death is forgiven if it has served an event, once for each, and after a pause. */
 static void test_deaths(void) {
     struct worker workers[] = {{-1, 0}, {-1, 3}};
-    bool served[] = {false, true};
+    enum progress progress[] = {NO_EVENT, EVENT_ANSWERED};
     logging.least = LEVEL_FATAL;
     for (int deaths = 0; deaths < 3; deaths++) {
         workers[1].pid = fork();
         if (workers[1].pid == 0)
             _exit(0);
         paused_ms = 0;
-        check(ended_worker(workers, 2, served) == 1 && workers[1].deaths == deaths && !served[1] &&
-                  paused_ms == WORKER_PAUSE_MS,
+        check(ended_worker(workers, 2, progress) == 1 && workers[1].deaths == deaths &&
+                  progress[1] == NO_EVENT && paused_ms == WORKER_PAUSE_MS,
               "a worker that ended", absent);
     }
     logging.least = LEVEL_TRACE;
