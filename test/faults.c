@@ -421,10 +421,10 @@ static int double_setsockopt(int descriptor, const void *value, size_t length) {
     return !value || length != sizeof(int) || meet(SETSOCKOPT) ? -1 : 0;
 }
 
-static bool ignores_sigpipe;
+static bool survives_sigpipe;
 
 static void double_signal(int number, void (*action)(int)) {
-    ignores_sigpipe |= number == SIGPIPE && action == SIG_IGN;
+    survives_sigpipe |= number == SIGPIPE && action != SIG_DFL;
 }
 
 static ssize_t double_writev(int descriptor, const struct iovec *pieces, int count) {
@@ -438,7 +438,7 @@ static ssize_t double_writev(int descriptor, const struct iovec *pieces, int cou
     if (peer->broken || peer->ended || !peer->connected) {
         errno = fault && fault->effect == BREAKS ? fault->error : EPIPE;
         peer->reset = false;
-        if (!ignores_sigpipe)
+        if (!survives_sigpipe)
             wrong("is ended by SIGPIPE", current);
         lose(peer);
         return -1;
@@ -567,7 +567,8 @@ static pid_t double_waitpid(int options) {
         return fault->error ? -1 : 1;
     static bool second_has_died;
     int place = second_has_died ? 0 : 1;
-    shared[1] |= !second_has_died;
+    if (!second_has_died)
+        shared[1] = EVENT_ANSWERED;
     second_has_died = true;
     pid_t dead = workers_alive[place];
     workers_alive[place] = 0;

@@ -817,7 +817,7 @@ static void test_room(void) {
     for (size_t missing = 0; missing < 2; missing++) {
         struct reply reply;
         struct connection c;
-        play(S(bytes), 7, 7);
+        play(text_of(bytes), 7, 7);
         use_memory(&c, memory, sizeof bytes - 1 + HEAD_MAX - missing);
         check(read_reply(&c, &reply) == (missing ? TOO_LARGE : COMPLETE), "room", absent);
     }

@@ -8,7 +8,7 @@
 static struct outcome stream(const struct invocation *invocation) {
     static const char prelude[] =
         "{\"statusCode\":200,\"headers\":{\"content-type\":\"text/plain\"}}";
-    if (!stream_begin_http(invocation, S(prelude)) || !stream_write(invocation, S("one\n")))
+    if (!stream_begin_http(invocation, text_of(prelude)) || !stream_write(invocation, S("one\n")))
         return failure(S("Function.NoStream"), S("the stream could not be begun"));
     if (equal(invocation->event, S("\"fail\"")))
         return failure(S("Function.BrokeOff"), S("after the first piece, as ordered"));
