@@ -76,9 +76,17 @@ enum {
      * grow. A longer event is reported as Runtime.EventTooLarge. */
     EVENT_MAX = 32 * 1024 * 1024,
 
-    /* What is received while one invocation lasts: the event and Lambda's reply to our answer, each
-     * with a head, a chunk-size line and a trailer section. */
-    MEMORY_MAX = EVENT_MAX + 6 * HEAD_MAX,
+    /* A chunk-size line, and a trailer section, which is as long as a head at most. */
+    SIZE_LINE_MAX = HEAD_MAX,
+    TRAILER_MAX = HEAD_MAX,
+
+    /* The body of Lambda's reply to our answer, which is a line of JSON. A larger one is not read
+     * if an event of EVENT_MAX is still in memory; the connection is then given up. */
+    REPLY_BODY_MAX = HEAD_MAX,
+
+    /* What is received while one invocation lasts, one behind the other: the assertion below lists
+     * it. */
+    MEMORY_MAX = EVENT_MAX + 7 * HEAD_MAX,
 
     /* Memory that stays with us between two invocations; what lies beyond goes back to the kernel
      * once small events follow a large one. */
@@ -152,6 +160,11 @@ _Static_assert(ADDRESS_MAX + REQUEST_ID_MAX + INVOCATION_ID_MAX + ERROR_TYPE_MAX
                        CONTENT_TYPE_MAX + 1024 <=
                    REQUEST_HEAD_MAX,
                "a request head has room for its parts, and for 1 KiB of route and names");
+
+_Static_assert(HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX + TRAILER_MAX +               /* the event */
+                       HEAD_MAX + SIZE_LINE_MAX + REPLY_BODY_MAX + TRAILER_MAX <= /* the reply */
+                   MEMORY_MAX,
+               "memory has room for an event and for the reply to our answer, each with its lines");
 
 /* ==== 2 Text =================================================================================
  *
@@ -882,17 +895,17 @@ static bool has_token(struct text list, struct text token) {
     return false;
 }
 
-/* Whether `more` bytes of body exceed EVENT_MAX or the free memory, in which HEAD_MAX stays
- * reserved for the lines that follow. */
+/* Whether `more` bytes behind what is kept exceed EVENT_MAX, or leave less than a TRAILER_MAX of
+ * memory for the lines behind the body: size lines come one at a time, each at the same place. */
 static bool is_too_large(const struct connection *c, struct text body, uint64_t more) {
-    return more > EVENT_MAX - body.length || more + HEAD_MAX > (size_t)(c->limit - c->kept);
+    return more > EVENT_MAX - body.length || more + TRAILER_MAX > (size_t)(c->limit - c->kept);
 }
 
 static enum reading read_body_of_length(struct connection *c, uint64_t length, struct text *body) {
-    if (is_too_large(c, *body, length))
-        return TOO_LARGE;
     if (body->length == 0) /* it stays where it has arrived; what comes later is moved up to it */
         body->data = c->kept = c->unread;
+    if (is_too_large(c, *body, length))
+        return TOO_LARGE;
     body->length += (size_t)length;
     return read_bytes(c, (size_t)length);
 }
@@ -902,7 +915,7 @@ static enum reading read_body_of_length(struct connection *c, uint64_t length, s
  * sends all events of more than 2 KiB. */
 static enum reading read_chunk(struct connection *c, struct reply *reply, uint64_t *length) {
     struct text line, size;
-    enum reading got = read_line(c, HEAD_MAX, &line);
+    enum reading got = read_line(c, SIZE_LINE_MAX, &line);
     if (got == LOST)
         return LOST;
     if (got == REFUSED || has_control_character(line))
@@ -930,7 +943,7 @@ static enum reading read_chunked_body(struct connection *c, struct reply *reply)
         got = read_chunk(c, reply, &length);
     while (got == COMPLETE && length);
     if (got == COMPLETE) {
-        got = read_field_lines(c, HEAD_MAX, &trailer);
+        got = read_field_lines(c, TRAILER_MAX, &trailer);
         reply->wrong = trailer.wrong;
     }
     return got;
@@ -1324,13 +1337,20 @@ static void require_usable(struct text operation, enum reading got, const struct
     }
 }
 
-/* GET, of which 200 alone is a success. Asking again after another status would be a loop that
- * never heals. */
+/* GET, of which 200 alone is a success. 204 comes from emulators that do not let us wait. Asking
+ * again after another status would be a loop that never heals. */
 static enum reading get(struct runtime *runtime, struct text operation, struct text route,
                         struct reply *reply) {
-    begin_request(runtime, S("GET"), route, S(""), S(""));
-    enum reading got = exchange(runtime, S(""), NEXT_ATTEMPTS_MAX, reply);
-    require_usable(operation, got, reply);
+    enum reading got;
+    for (int pause = 1;; pause = pause < PAUSE_MAX_MS ? 2 * pause : 1000) {
+        begin_request(runtime, S("GET"), route, S(""), S(""));
+        got = exchange(runtime, S(""), NEXT_ATTEMPTS_MAX, reply);
+        require_usable(operation, got, reply);
+        if (reply->status != 204)
+            break;
+        pause_ms(pause);
+        rewind_memory(&runtime->connection);
+    }
     if (reply->status != 200) {
         report_status(LEVEL_FATAL, operation, reply, S("expected 200; exiting"));
         exit(1);
@@ -1343,7 +1363,9 @@ static enum reading get(struct runtime *runtime, struct text operation, struct t
 static bool next_invocation(struct runtime *runtime, struct reply *reply) {
     struct invocation *invocation = &reply->invocation;
     enum reading got = get(runtime, S("next invocation"), S(NEXT), reply);
-    if (invocation->request_id.length == 0 || invocation->request_id.length > REQUEST_ID_MAX ||
+    if (invocation->request_id.length == 0)
+        fatal(S(REQUEST_ID), absent, S("it is missing; exiting"));
+    if (invocation->request_id.length > REQUEST_ID_MAX ||
         !is_visible_text(invocation->request_id, S("/?#%")))
         fatal(S(REQUEST_ID), invocation->request_id,
               S("expected 1 to 256 visible ASCII characters without / ? # %; exiting"));
