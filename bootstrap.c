@@ -148,6 +148,9 @@ enum {
      * a larger one we look whether it has closed, since half a body sent cannot be made good. */
     ONE_SEND_MAX = 16 * 1024,
 
+    /* How many times in a row the answer to one event may be refused. */
+    REFUSALS_MAX = 3,
+
     /* How many times a request goes out, in all, when no reply comes: see section 6. */
     NEXT_ATTEMPTS_MAX = 6,
     POST_ATTEMPTS_MAX = 2,
@@ -680,8 +683,7 @@ enum reading {
     TOO_LARGE /* its body is beyond EVENT_MAX */
 };
 
-/* One line without its end, which is CRLF, or LF alone, as RFC 9112 §2.2 allows, and here in a
- * chunked body too. Longer than `most` with its end: REFUSED. The line is valid until the next byte
+/* One line without its end, which is CRLF, or LF alone, as RFC 9112 §2.2 allows in a head. Longer than `most` with its end: REFUSED. The line is valid until the next byte
  * is read, unless the caller keeps it. */
 static enum reading read_line(struct connection *c, size_t most, struct text *line) {
     size_t searched = 0;
@@ -910,6 +912,11 @@ static enum reading read_body_of_length(struct connection *c, uint64_t length, s
     return read_bytes(c, (size_t)length);
 }
 
+/* Of a line from read_line, with its end still behind it. */
+static bool ends_in_crlf(struct text line) {
+    return line.data[line.length] == '\r';
+}
+
 /* RFC 9112 §7.1: a size in hex, perhaps with extensions, which nobody uses; CRLF; that many bytes;
  * CRLF. A chunk of size 0 is the last. Nothing is moved in a body of one chunk, which is how Lambda
  * sends all events of more than 2 KiB. */
@@ -920,6 +927,8 @@ static enum reading read_chunk(struct connection *c, struct reply *reply, uint64
         return LOST;
     if (got == REFUSED || has_control_character(line))
         return refuse(reply, "a chunk-size line that is too long, or has a control character");
+    if (!ends_in_crlf(line))
+        return refuse(reply, "a chunk-size line that does not end in CRLF");
     if (cut(&line, ';', &size))
         size = trim_end(size);
     if (!parse_number(size, 16, length))
@@ -930,7 +939,7 @@ static enum reading read_chunk(struct connection *c, struct reply *reply, uint64
     if (got != COMPLETE)
         return got;
     got = read_line(c, 2, &line);
-    return got == REFUSED || (got == COMPLETE && line.length)
+    return got == REFUSED || (got == COMPLETE && (line.length || !ends_in_crlf(line)))
                ? refuse(reply, "a chunk that is longer than its size")
                : got;
 }
@@ -961,6 +970,19 @@ static enum reading read_body_until_close(struct connection *c, struct text *bod
     }
 }
 
+/* One number, or the same one several times: RFC 9110 §8.6. */
+static bool parse_length(struct text list, uint64_t *length) {
+    struct text element;
+    uint64_t next;
+    for (bool first = true, more = true; more; first = false) {
+        more = cut(&list, ',', &element);
+        if (!parse_number(trim(element), 10, &next) || !(first || next == *length))
+            return false;
+        *length = next;
+    }
+    return true;
+}
+
 /* Which kind of body it is: RFC 9112 §6.3. */
 static enum reading read_body(struct connection *c, struct reply *reply) {
     uint64_t length;
@@ -974,7 +996,7 @@ static enum reading read_body(struct connection *c, struct reply *reply) {
         return read_chunked_body(c, reply);
     }
     if (reply->content_length.data) {
-        if (!parse_number(reply->content_length, 10, &length))
+        if (!parse_length(reply->content_length, &length))
             return refuse(reply, "a Content-Length that is not a number");
         return read_body_of_length(c, length, &reply->body);
     }
@@ -1242,6 +1264,11 @@ struct runtime {
     enum progress *progress; /* of this worker, shared with its parent; NULL if it is alone */
     /* How the outcome goes out: send_outcome, or finish_stream once a stream has begun. */
     void (*answer)(struct runtime *, const struct invocation *, struct outcome);
+    bool refused; /* the answer to this event */
+    int refusals; /* of answers to one event, in a row, with what tells it from others: */
+    uint64_t refused_deadline_ms;
+    struct buffer refused_id;
+    char refused_storage[REQUEST_ID_MAX];
     struct buffer head; /* of the request that is being made */
     char head_storage[REQUEST_HEAD_MAX];
 };
@@ -1381,10 +1408,11 @@ static bool next_invocation(struct runtime *runtime, struct reply *reply) {
 /* The reply to a POST. 202 is expected, any 2xx will do. After another status below 500 the
  * environment is sound and the next event can come. Above all nothing goes to /error after a 413:
  * the caller has its error already, and Lambda would answer 403. */
-static void check_accepted(struct text operation, enum reading got, const struct reply *reply) {
+static void check_accepted(struct runtime *runtime, struct text operation, enum reading got,
+                           const struct reply *reply) {
     require_usable(operation, got, reply);
-    bool delivered = reply->status < 300 || (reply->status == 403 && reply->after_resend);
-    if (!delivered)
+    runtime->refused = reply->status >= 300 && !(reply->status == 403 && reply->after_resend);
+    if (runtime->refused)
         report_status(LEVEL_WARN, operation, reply,
                       S("expected 202; Lambda did not take it, and it is not sent again"));
 }
@@ -1398,7 +1426,7 @@ static void post(struct runtime *runtime, struct text operation, struct text bod
     append_field(&runtime->head, S(CONTENT_TYPE), S("application/json"));
     append_field(&runtime->head, S(CONTENT_LENGTH), text_in(&length));
     enum reading got = exchange(runtime, body, POST_ATTEMPTS_MAX, &reply);
-    check_accepted(operation, got, &reply);
+    check_accepted(runtime, operation, got, &reply);
 }
 
 static void begin_answer(struct runtime *runtime, const struct invocation *invocation,
@@ -1624,11 +1652,12 @@ static void finish_stream(struct runtime *runtime, const struct invocation *invo
     enum reading got = read_reply(c, &reply);
     hang_up(c);
     if (got == LOST && stream_state == STREAM_OPEN) {
+        runtime->refused = false;
         message(LEVEL_WARN, S("streamed response"), absent,
                 S("all sent, but no reply came; if it did not arrive, Lambda will refuse `next`"));
         return;
     }
-    check_accepted(S("streamed response"), got == LOST ? CUT_OFF : got, &reply);
+    check_accepted(runtime, S("streamed response"), got == LOST ? CUT_OFF : got, &reply);
 }
 
 static bool stream_begin(const struct invocation *invocation, struct text content_type) {
@@ -1788,6 +1817,24 @@ static void initialize_function(struct runtime *runtime) {
         initialization_error(runtime, S(RESTORE_ERROR), &outcome);
 }
 
+/* Behind a proxy that refuses the answer, Lambda serves the same event for ever. When it tries an
+ * asynchronous invocation again itself, the deadline is another. */
+static void limit_refusals(struct runtime *runtime, const struct invocation *invocation) {
+    bool same = equal(text_in(&runtime->refused_id), invocation->request_id) &&
+                runtime->refused_deadline_ms == invocation->deadline_ms;
+    if (!same || !runtime->refused)
+        runtime->refusals = 0;
+    if (!runtime->refused)
+        return;
+    runtime->refused_id =
+        (struct buffer){runtime->refused_storage, 0, sizeof runtime->refused_storage, false};
+    append(&runtime->refused_id, invocation->request_id);
+    runtime->refused_deadline_ms = invocation->deadline_ms;
+    if (++runtime->refusals == REFUSALS_MAX)
+        fatal(S("the answer to one event"), invocation->request_id,
+              S("refused three times in a row; exiting"));
+}
+
 /* Before the next invocation: everything that was valid during this one is given up. */
 static void clean_up(struct runtime *runtime) {
     logging.current = NULL;
@@ -1814,6 +1861,7 @@ static void process_event(struct runtime *runtime) {
     else
         outcome = failure(S("Runtime.EventTooLarge"), S("The event is larger than 32 MiB."));
     runtime->answer(runtime, &next.invocation, outcome);
+    limit_refusals(runtime, &next.invocation);
     report_progress(runtime, EVENT_ANSWERED);
     clean_up(runtime);
 }
