@@ -766,32 +766,31 @@ static enum reading refuse(struct reply *reply, const char *wrong) {
     return REFUSED;
 }
 
-/* Where the value of a field goes, for the fields that matter here. */
+/* Where the value of a field goes, for the fields that matter here; else NULL. */
 static struct text *known_field(struct reply *reply, struct text name) {
-    if (equal_in_any_case(name, S(CONTENT_LENGTH)))
-        return &reply->content_length;
-    if (equal_in_any_case(name, S(TRANSFER_ENCODING)))
-        return &reply->transfer_encoding;
-    if (equal_in_any_case(name, S(CONNECTION)))
-        return &reply->connection;
-    if (equal_in_any_case(name, S(CONTENT_TYPE)))
-        return &reply->invocation.content_type;
-    if (equal_in_any_case(name, S(REQUEST_ID)))
-        return &reply->invocation.request_id;
-    if (equal_in_any_case(name, S(DEADLINE_MS)))
-        return &reply->deadline_ms;
-    if (equal_in_any_case(name, S(INVOKED_FUNCTION_ARN)))
-        return &reply->invocation.invoked_function_arn;
-    if (equal_in_any_case(name, S(TRACE_ID)))
-        return &reply->invocation.trace_id;
-    if (equal_in_any_case(name, S(CLIENT_CONTEXT)))
-        return &reply->invocation.client_context;
-    if (equal_in_any_case(name, S(COGNITO_IDENTITY)))
-        return &reply->invocation.cognito_identity;
-    if (equal_in_any_case(name, S(TENANT_ID)))
-        return &reply->invocation.tenant_id;
-    if (equal_in_any_case(name, S(INVOCATION_ID)))
-        return &reply->invocation.invocation_id;
+#define FIELD(name, member) \
+    { name, sizeof name - 1, offsetof(struct reply, member) }
+    static const struct {
+        const char *name;
+        unsigned short length, offset;
+    } fields[] = {
+        FIELD(CONTENT_LENGTH, content_length),
+        FIELD(TRANSFER_ENCODING, transfer_encoding),
+        FIELD(CONNECTION, connection),
+        FIELD(CONTENT_TYPE, invocation.content_type),
+        FIELD(REQUEST_ID, invocation.request_id),
+        FIELD(DEADLINE_MS, deadline_ms),
+        FIELD(INVOKED_FUNCTION_ARN, invocation.invoked_function_arn),
+        FIELD(TRACE_ID, invocation.trace_id),
+        FIELD(CLIENT_CONTEXT, invocation.client_context),
+        FIELD(COGNITO_IDENTITY, invocation.cognito_identity),
+        FIELD(TENANT_ID, invocation.tenant_id),
+        FIELD(INVOCATION_ID, invocation.invocation_id),
+    };
+#undef FIELD
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        if (equal_in_any_case(name, (struct text){fields[i].name, fields[i].length}))
+            return (struct text *)(void *)((char *)reply + fields[i].offset);
     return NULL;
 }
 
