@@ -319,6 +319,11 @@ static void append(struct buffer *to, struct text text) {
     }
 }
 
+/* Likewise, of a string that ends with a NUL. */
+static void append_string(struct buffer *to, const char *string) {
+    append(to, text_of(string));
+}
+
 static const char hex_digits[] = "0123456789abcdef";
 
 /* In base 10 or 16, without zeros in front. */
@@ -362,7 +367,7 @@ static void append_json_text(struct buffer *to, struct text text) {
         size_t length = utf8_sequence(text);
         char c = text.data[0];
         if (length == 0)
-            append(to, S("\xef\xbf\xbd"));
+            append_string(to, "\xef\xbf\xbd");
         else if (c == '"' || c == '\\')
             append(to, (struct text){(char[]){'\\', c}, 2});
         else if ((unsigned char)c < ' ' || c == 0x7f)
@@ -378,9 +383,9 @@ static void append_json_text(struct buffer *to, struct text text) {
 
 /* A JSON string with its quotes. Messages, too, show received text so: it stays on one line. */
 static void append_json_string(struct buffer *to, struct text text) {
-    append(to, S("\""));
+    append_string(to, "\"");
     append_json_text(to, text);
-    append(to, S("\""));
+    append_string(to, "\"");
 }
 
 /* The value of an environment variable; absent when it is not set. Valid as long as the process,
@@ -1063,9 +1068,9 @@ static struct {
 
 static void append_padded(struct buffer *to, uint64_t number, uint64_t least, const char *suffix) {
     for (; least > number && least > 1; least /= 10)
-        append(to, S("0"));
+        append_string(to, "0");
     append_number(to, number);
-    append(to, text_of(suffix));
+    append_string(to, suffix);
 }
 
 /* RFC 3339: 2026-11-23T12:34:56.789Z */
@@ -1093,29 +1098,29 @@ static void append_timestamp(struct buffer *to, uint64_t ms) {
 static void append_log_field(struct buffer *to, const char *name, struct text value) {
     if (value.length == 0)
         return;
-    append(to, S(",\""));
-    append(to, text_of(name));
-    append(to, S("\":"));
+    append_string(to, ",\"");
+    append_string(to, name);
+    append_string(to, "\":");
     append_json_string(to, first_bytes(value, REQUEST_ID_MAX));
 }
 
 /* The fields that AWS's own runtimes write; the platform filters by `level`. */
 static void append_json_log(struct buffer *to, enum log_level level,
                             const struct invocation *invocation, struct text text) {
-    append(to, S("{\"timestamp\":\""));
+    append_string(to, "{\"timestamp\":\"");
     append_timestamp(to, now_ms());
-    append(to, S("\""));
+    append_string(to, "\"");
     append_log_field(to, "level", text_of(level_names[level]));
     if (invocation) {
         append_log_field(to, "requestId", invocation->request_id);
         append_log_field(to, "tenantId", invocation->tenant_id);
         append_log_field(to, "traceId", invocation->trace_id);
     }
-    append(to, S(",\"message\":\""));
+    append_string(to, ",\"message\":\"");
     to->capacity -= 3; /* for what ends the line, even if the text must be cut */
     append_json_text(to, text);
     to->capacity += 3;
-    append(to, S("\"}\n"));
+    append_string(to, "\"}\n");
 }
 
 /* A line is one event in the log, so a line end within it becomes CR, which CloudWatch shows as a
@@ -1123,19 +1128,19 @@ static void append_json_log(struct buffer *to, enum log_level level,
 static void append_text_log(struct buffer *to, enum log_level level,
                             const struct invocation *invocation, struct text text) {
     struct text line;
-    append(to, text_of(level_names[level]));
-    append(to, S(" "));
+    append_string(to, level_names[level]);
+    append_string(to, " ");
     if (invocation) {
         append(to, invocation->request_id);
-        append(to, S(" "));
+        append_string(to, " ");
     }
     text = first_bytes(text, to->capacity - to->length - 1);
     while (cut(&text, '\n', &line)) {
         append(to, line);
-        append(to, S("\r"));
+        append_string(to, "\r");
     }
     append(to, line);
-    append(to, S("\n"));
+    append_string(to, "\n");
 }
 
 static void write_line(struct text line) {
@@ -1179,7 +1184,7 @@ static void log_error(const struct invocation *invocation, struct text text) {
 
 /* Why a system call failed, for the reasons to be expected here; strerror has more, in 1.8 KB. */
 static void append_reason(struct buffer *to, int number) {
-    append(to, S(" "));
+    append_string(to, " ");
     static const struct {
         int number;
         char text[24];
@@ -1193,44 +1198,55 @@ static void append_reason(struct buffer *to, int number) {
     };
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
         if (reasons[i].number == number) {
-            append(to, text_of(reasons[i].text));
+            append_string(to, reasons[i].text);
             return;
         }
-    append(to, S("errno "));
+    append_string(to, "errno ");
     append_number(to, (uint64_t)number);
 }
 
 /* The runtime's own messages: what was being done, what was found (received text, shown escaped and
  * cut, or absent), what was expected or happens now. Only what was received is quoted. A colon at
- * the end of the operation asks for the reason, from errno. */
-static void message(enum log_level level, struct text operation, struct text found,
-                    struct text advice) {
-    char storage[1536], whole[4096];
-    struct buffer text = {storage, 0, sizeof storage, false},
-                  line = {whole, 0, sizeof whole, false};
+ * the end of the operation asks for the reason, from errno. More may be appended in between. */
+static struct buffer *begin_message(const char *operation) {
+    static char storage[1536];
+    static struct buffer text;
     int reason = errno;
+    text = (struct buffer){storage, 0, sizeof storage, false};
+    append_string(&text, "bootstrap: ");
+    append_string(&text, operation);
+    if (operation[strlen(operation) - 1] == ':')
+        append_reason(&text, reason);
+    return &text;
+}
+
+static void end_message(struct buffer *text, enum log_level level, struct text found,
+                        const char *advice) {
+    char storage[4096];
+    struct buffer line = {storage, 0, sizeof storage, false};
     if (level < logging.least)
         return;
-    append(&text, S("bootstrap: "));
-    append(&text, operation);
-    if (operation.data[operation.length - 1] == ':')
-        append_reason(&text, reason);
     if (found.data) {
-        append(&text, S(": "));
-        append_json_string(&text, first_bytes(found, 160));
+        append_string(text, ": ");
+        append_json_string(text, first_bytes(found, 160));
     }
-    append(&text, S(": "));
-    append(&text, advice);
+    append_string(text, ": ");
+    append_string(text, advice);
     if (logging.json) {
-        append_json_log(&line, level, logging.current, text_in(&text));
+        append_json_log(&line, level, logging.current, text_in(text));
     } else {
-        append(&line, text_in(&text));
-        append(&line, S("\n"));
+        append(&line, text_in(text));
+        append_string(&line, "\n");
     }
     write_line(text_in(&line));
 }
 
-static _Noreturn void fatal(struct text operation, struct text found, struct text advice) {
+static void message(enum log_level level, const char *operation, struct text found,
+                    const char *advice) {
+    end_message(begin_message(operation), level, found, advice);
+}
+
+static _Noreturn void fatal(const char *operation, struct text found, const char *advice) {
     message(LEVEL_FATAL, operation, found, advice);
     exit(1);
 }
@@ -1277,9 +1293,9 @@ static void append_field(struct buffer *head, struct text name, struct text valu
     if (value.length == 0)
         return;
     append(head, name);
-    append(head, S(": "));
+    append_string(head, ": ");
     append(head, value);
-    append(head, S("\r\n"));
+    append_string(head, "\r\n");
 }
 
 /* Request line and the fields that all requests have: RFC 9112 §3. The path is route, id and action
@@ -1289,12 +1305,12 @@ static void begin_request(struct runtime *runtime, struct text method, struct te
     struct buffer *head = &runtime->head;
     *head = (struct buffer){runtime->head_storage, 0, sizeof runtime->head_storage, false};
     append(head, method);
-    append(head, S(" "));
+    append_string(head, " ");
     append(head, runtime->path);
     append(head, route);
     append(head, id);
     append(head, action);
-    append(head, S(" HTTP/1.1\r\n"));
+    append_string(head, " HTTP/1.1\r\n");
     append_field(head, S("Host"), runtime->host);
     append_field(head, S("User-Agent"), S("bootstrap.c/" VERSION));
 }
@@ -1302,10 +1318,10 @@ static void begin_request(struct runtime *runtime, struct text method, struct te
 static void require_connection(struct runtime *runtime) {
     if (runtime->connection.socket >= 0 || dial(&runtime->connection))
         return;
-    fatal(S("no connection:"), runtime->host,
+    fatal("no connection:", runtime->host,
           has_prefix(runtime->host, S("localhost"))
-              ? S("expected the Runtime API at this address; 127.0.0.1 was tried")
-              : S("expected the Runtime API at this address"));
+              ? "expected the Runtime API at this address; 127.0.0.1 was tried"
+              : "expected the Runtime API at this address");
 }
 
 /* Sends the request that was begun until it has a reply, `attempts` times at most, on a new
@@ -1314,7 +1330,7 @@ static enum reading exchange(struct runtime *runtime, struct text body, int atte
                              struct reply *reply) {
     struct connection *c = &runtime->connection;
     char *begin = c->kept;
-    append(&runtime->head, S("\r\n"));
+    append_string(&runtime->head, "\r\n");
     for (int attempt = 1;; attempt++) {
         if (attempt > 2)
             pause_ms(1 << 2 * (attempt - 2)); /* 4, 16, 64, 256 ms */
@@ -1329,43 +1345,40 @@ static enum reading exchange(struct runtime *runtime, struct text body, int atte
     }
 }
 
-static void report_status(enum log_level level, struct text operation, const struct reply *reply,
-                          struct text advice) {
-    char storage[64];
-    struct buffer what = {storage, 0, sizeof storage, false};
-    append(&what, operation);
-    append(&what, S(": status "));
-    append_number(&what, (uint64_t)reply->status);
-    message(level, text_in(&what), reply->body.length ? reply->body : absent, advice);
+static void report_status(enum log_level level, const char *operation, const struct reply *reply,
+                          const char *advice) {
+    struct buffer *text = begin_message(operation);
+    append_string(text, ": status ");
+    append_number(text, (uint64_t)reply->status);
+    end_message(text, level, reply->body.length ? reply->body : absent, advice);
 }
 
-static _Noreturn void fatal_reply(struct text operation, struct text wrong) {
-    char storage[160];
-    struct buffer what = {storage, 0, sizeof storage, false};
-    append(&what, operation);
-    append(&what, S(": the reply has "));
-    append(&what, wrong);
-    fatal(text_in(&what), absent, S("expected HTTP/1.1 as in RFC 9112; exiting"));
+static _Noreturn void fatal_reply(const char *operation, const char *wrong) {
+    struct buffer *text = begin_message(operation);
+    append_string(text, ": the reply has ");
+    append_string(text, wrong);
+    end_message(text, LEVEL_FATAL, absent, "expected HTTP/1.1 as in RFC 9112; exiting");
+    exit(1);
 }
 
 /* What ends the environment, whichever call it happens in; Lambda then starts a fresh one. */
-static void require_usable(struct text operation, enum reading got, const struct reply *reply) {
+static void require_usable(const char *operation, enum reading got, const struct reply *reply) {
     if (got == LOST)
-        fatal(operation, absent, S("the connection was lost each time; exiting"));
+        fatal(operation, absent, "the connection was lost each time; exiting");
     if (got == CUT_OFF)
         fatal(operation, absent,
-              S("the connection broke within the body, which Lambda takes only once; exiting"));
+              "the connection broke within the body, which Lambda takes only once; exiting");
     if (got == REFUSED)
-        fatal_reply(operation, text_of(reply->wrong));
+        fatal_reply(operation, reply->wrong);
     if (reply->status >= 500) {
-        report_status(LEVEL_FATAL, operation, reply, S("Lambda cannot go on from here; exiting"));
+        report_status(LEVEL_FATAL, operation, reply, "Lambda cannot go on from here; exiting");
         exit(1);
     }
 }
 
 /* GET, of which 200 alone is a success. 204 comes from emulators that do not let us wait. Asking
  * again after another status would be a loop that never heals. */
-static enum reading get(struct runtime *runtime, struct text operation, struct text route,
+static enum reading get(struct runtime *runtime, const char *operation, struct text route,
                         struct reply *reply) {
     enum reading got;
     for (int pause = 1;; pause = pause < PAUSE_MAX_MS ? 2 * pause : 1000) {
@@ -1378,7 +1391,7 @@ static enum reading get(struct runtime *runtime, struct text operation, struct t
         rewind_memory(&runtime->connection);
     }
     if (reply->status != 200) {
-        report_status(LEVEL_FATAL, operation, reply, S("expected 200; exiting"));
+        report_status(LEVEL_FATAL, operation, reply, "expected 200; exiting");
         exit(1);
     }
     return got;
@@ -1388,16 +1401,15 @@ static enum reading get(struct runtime *runtime, struct text operation, struct t
  * False when it is an event of more than EVENT_MAX, of which there is only the context. */
 static bool next_invocation(struct runtime *runtime, struct reply *reply) {
     struct invocation *invocation = &reply->invocation;
-    enum reading got = get(runtime, S("next invocation"), S(NEXT), reply);
+    enum reading got = get(runtime, "next invocation", S(NEXT), reply);
     if (invocation->request_id.length == 0)
-        fatal(S(REQUEST_ID), absent, S("it is missing; exiting"));
+        fatal(REQUEST_ID, absent, "it is missing; exiting");
     if (invocation->request_id.length > REQUEST_ID_MAX ||
         !is_visible_text(invocation->request_id, S("/?#%")))
-        fatal(S(REQUEST_ID), invocation->request_id,
-              S("expected 1 to 256 visible ASCII characters without / ? # %; exiting"));
+        fatal(REQUEST_ID, invocation->request_id,
+              "expected 1 to 256 visible ASCII characters without / ? # %; exiting");
     if (invocation->invocation_id.length > INVOCATION_ID_MAX)
-        fatal(S(INVOCATION_ID), invocation->invocation_id,
-              S("expected 1024 bytes at most; exiting"));
+        fatal(INVOCATION_ID, invocation->invocation_id, "expected 1024 bytes at most; exiting");
     parse_number(reply->deadline_ms, 10, &invocation->deadline_ms);
     invocation->event = reply->body;
     invocation->runtime = runtime;
@@ -1407,17 +1419,17 @@ static bool next_invocation(struct runtime *runtime, struct reply *reply) {
 /* The reply to a POST. 202 is expected, any 2xx will do. After another status below 500 the
  * environment is sound and the next event can come. Above all nothing goes to /error after a 413:
  * the caller has its error already, and Lambda would answer 403. */
-static void check_accepted(struct runtime *runtime, struct text operation, enum reading got,
+static void check_accepted(struct runtime *runtime, const char *operation, enum reading got,
                            const struct reply *reply) {
     require_usable(operation, got, reply);
     runtime->refused = reply->status >= 300 && !(reply->status == 403 && reply->after_resend);
     if (runtime->refused)
         report_status(LEVEL_WARN, operation, reply,
-                      S("expected 202; Lambda did not take it, and it is not sent again"));
+                      "expected 202; Lambda did not take it, and it is not sent again");
 }
 
 /* Sends what was begun with begin_request. */
-static void post(struct runtime *runtime, struct text operation, struct text body) {
+static void post(struct runtime *runtime, const char *operation, struct text body) {
     char storage[20];
     struct buffer length = {storage, 0, sizeof storage, false};
     struct reply reply;
@@ -1438,7 +1450,7 @@ static void begin_answer(struct runtime *runtime, const struct invocation *invoc
 static void invocation_response(struct runtime *runtime, const struct invocation *invocation,
                                 struct text response) {
     begin_answer(runtime, invocation, S("/response"));
-    post(runtime, S("invocation response"), response);
+    post(runtime, "invocation response", response);
 }
 
 static struct text error_type(const struct outcome *error) {
@@ -1461,10 +1473,10 @@ static struct text error_json(const struct outcome *error, size_t most) {
     char end_storage[6 * ERROR_TYPE_MAX + 64];
     struct buffer json = {storage, 0, most, false},
                   end = {end_storage, 0, sizeof end_storage, false};
-    append(&end, S("\",\"errorType\":"));
+    append_string(&end, "\",\"errorType\":");
     append_json_string(&end, error_type(error));
-    append(&end, S(",\"stackTrace\":[]}"));
-    append(&json, S("{\"errorMessage\":\""));
+    append_string(&end, ",\"stackTrace\":[]}");
+    append_string(&json, "{\"errorMessage\":\"");
     json.capacity -= end.length;
     append_json_text(&json, first_bytes(error->error_message, ERROR_MESSAGE_MAX));
     json.capacity += end.length;
@@ -1472,7 +1484,7 @@ static struct text error_json(const struct outcome *error, size_t most) {
     return text_in(&json);
 }
 
-static void post_error(struct runtime *runtime, struct text operation,
+static void post_error(struct runtime *runtime, const char *operation,
                        const struct outcome *error) {
     append_error_type(&runtime->head, error);
     post(runtime, operation, error_json(error, ERROR_JSON_MAX));
@@ -1482,7 +1494,7 @@ static void post_error(struct runtime *runtime, struct text operation,
 static void invocation_error(struct runtime *runtime, const struct invocation *invocation,
                              const struct outcome *error) {
     begin_answer(runtime, invocation, S("/error"));
-    post_error(runtime, S("invocation error"), error);
+    post_error(runtime, "invocation error", error);
 }
 
 /* POST /runtime/init/error, and the same after a restore: Lambda passes it on to the caller; the
@@ -1490,16 +1502,16 @@ static void invocation_error(struct runtime *runtime, const struct invocation *i
 static _Noreturn void initialization_error(struct runtime *runtime, struct text route,
                                            const struct outcome *error) {
     begin_request(runtime, S("POST"), route, S(""), S(""));
-    post_error(runtime, S("initialization error"), error);
-    fatal(S("initialization of the function failed"), error->error_type,
-          S("exiting, as Lambda expects after an initialization error"));
+    post_error(runtime, "initialization error", error);
+    fatal("initialization of the function failed", error->error_type,
+          "exiting, as Lambda expects after an initialization error");
 }
 
 /* GET /runtime/restore/next, with SnapStart: the snapshot is taken while it waits. The connection
  * it comes back on is one of the past, so it is closed. */
 static void next_restore(struct runtime *runtime) {
     struct reply reply;
-    get(runtime, S("next restore"), S(RESTORE_NEXT), &reply);
+    get(runtime, "next restore", S(RESTORE_NEXT), &reply);
     hang_up(&runtime->connection);
     rewind_memory(&runtime->connection);
 }
@@ -1602,7 +1614,7 @@ static bool send_data(struct runtime *runtime, struct text data, struct text mor
     char storage[18];
     struct buffer size = {storage, 0, sizeof storage, false};
     append_in_base(&size, data.length + more.length, 16);
-    append(&size, S("\r\n"));
+    append_string(&size, "\r\n");
     return send_chunk(runtime, text_in(&size), data, more);
 }
 
@@ -1626,11 +1638,11 @@ static struct text error_trailers(const struct outcome *error) {
     static char storage[TRAILERS_MAX];
     struct buffer trailers = {storage, 0, sizeof storage, false};
     append_error_type(&trailers, error);
-    append(&trailers, S(ERROR_BODY));
-    append(&trailers, S(": "));
+    append_string(&trailers, ERROR_BODY);
+    append_string(&trailers, ": ");
     size_t room = sizeof storage - trailers.length - strlen("\r\n\r\n");
     append_base64(&trailers, error_json(error, room / 4 * 3));
-    append(&trailers, S("\r\n"));
+    append_string(&trailers, "\r\n");
     return text_in(&trailers);
 }
 
@@ -1652,11 +1664,11 @@ static void finish_stream(struct runtime *runtime, const struct invocation *invo
     hang_up(c);
     if (got == LOST && stream_state == STREAM_OPEN) {
         runtime->refused = false;
-        message(LEVEL_WARN, S("streamed response"), absent,
-                S("all sent, but no reply came; if it did not arrive, Lambda will refuse `next`"));
+        message(LEVEL_WARN, "streamed response", absent,
+                "all sent, but no reply came; if it did not arrive, Lambda will refuse `next`");
         return;
     }
-    check_accepted(runtime, S("streamed response"), got == LOST ? CUT_OFF : got, &reply);
+    check_accepted(runtime, "streamed response", got == LOST ? CUT_OFF : got, &reply);
 }
 
 static bool stream_begin(const struct invocation *invocation, struct text content_type) {
@@ -1666,15 +1678,15 @@ static bool stream_begin(const struct invocation *invocation, struct text conten
     if (runtime->answer == finish_stream || content_type.length > CONTENT_TYPE_MAX ||
         has_control_character(content_type))
         return false;
-    append(&announced, S(ERROR_TYPE));
-    append(&announced, S(", "));
-    append(&announced, S(ERROR_BODY));
+    append_string(&announced, ERROR_TYPE);
+    append_string(&announced, ", ");
+    append_string(&announced, ERROR_BODY);
     begin_answer(runtime, invocation, S("/response"));
     append_field(&runtime->head, S(CONTENT_TYPE), content_type);
     append_field(&runtime->head, S("Lambda-Runtime-Function-Response-Mode"), S("streaming"));
     append_field(&runtime->head, S(TRANSFER_ENCODING), S("chunked"));
     append_field(&runtime->head, S("Trailer"), text_in(&announced));
-    append(&runtime->head, S("\r\n"));
+    append_string(&runtime->head, "\r\n");
     stream_state = STREAM_UNSENT;
     runtime->answer = finish_stream;
     return true;
@@ -1763,11 +1775,11 @@ static void retrieve_settings(struct runtime *runtime) {
         if (equal_in_any_case(level, text_of(level_names[i])))
             logging.least = (enum log_level)i;
     if (!setting.data)
-        fatal(S("AWS_LAMBDA_RUNTIME_API"), S("(not set)"),
-              S("expected the host:port that Lambda sets; to try the program elsewhere: make run"));
+        fatal("AWS_LAMBDA_RUNTIME_API", S("(not set)"),
+              "expected the host:port that Lambda sets; to try the program elsewhere: make run");
     const char *advice = parse_address(setting, runtime);
     if (advice)
-        fatal(S("AWS_LAMBDA_RUNTIME_API"), setting, text_of(advice));
+        fatal("AWS_LAMBDA_RUNTIME_API", setting, advice);
 }
 
 #define TRACE_VARIABLE "_X_AMZN_TRACE_ID"
@@ -1797,8 +1809,8 @@ static void reserve_trace_variable(char **slots) {
 static void propagate_tracing_header(const struct runtime *runtime, struct text trace_id) {
     struct buffer variable = {trace_variable, 0, sizeof trace_variable, false};
     if (trace_id.length && !runtime->progress) {
-        append(&variable, S(TRACE_VARIABLE));
-        append(&variable, S("="));
+        append_string(&variable, TRACE_VARIABLE);
+        append_string(&variable, "=");
         append(&variable, trace_id);
     }
     append(&variable, (struct text){"", 1});
@@ -1830,8 +1842,8 @@ static void limit_refusals(struct runtime *runtime, const struct invocation *inv
     append(&runtime->refused_id, invocation->request_id);
     runtime->refused_deadline_ms = invocation->deadline_ms;
     if (++runtime->refusals == REFUSALS_MAX)
-        fatal(S("the answer to one event"), invocation->request_id,
-              S("refused three times in a row; exiting"));
+        fatal("the answer to one event", invocation->request_id,
+              "refused three times in a row; exiting");
 }
 
 /* Before the next invocation: everything that was valid during this one is given up. */
@@ -1877,8 +1889,8 @@ static size_t concurrency(void) {
     if (parse_number(setting, 10, &workers) && workers > 0 && workers <= WORKERS_MAX)
         return (size_t)workers;
     if (setting.length)
-        message(LEVEL_WARN, S(MAX_CONCURRENCY), setting,
-                S("expected a number from 1 to 1600; there is one worker"));
+        message(LEVEL_WARN, MAX_CONCURRENCY, setting,
+                "expected a number from 1 to 1600; there is one worker");
     return 1;
 }
 
@@ -1901,7 +1913,7 @@ static pid_t new_process(void) {
 static bool start_worker(struct worker *worker, pid_t parent) {
     worker->pid = new_process();
     if (worker->pid < 0)
-        fatal(S("fork:"), absent, S("no worker could be started; exiting"));
+        fatal("fork:", absent, "no worker could be started; exiting");
     if (worker->pid > 0)
         return false;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -1919,18 +1931,18 @@ static size_t ended_worker(struct worker *workers, size_t count, enum progress *
     while (i == count) { /* what is no worker was left behind by a program before this one */
         pid_t pid = waitpid(-1, &status, 0);
         if (pid < 0 && errno != EINTR)
-            fatal(S("waitpid:"), absent, S("expected workers; exiting"));
+            fatal("waitpid:", absent, "expected workers; exiting");
         for (i = 0; i < count && workers[i].pid != pid; i++)
             ;
     }
     if (progress[i] == NO_EVENT && WIFEXITED(status) && WEXITSTATUS(status) != 0)
-        fatal(S("worker"), absent, S("it gave up before it had received an event; exiting"));
+        fatal("worker", absent, "it gave up before it had received an event; exiting");
     workers[i].deaths = progress[i] == EVENT_ANSWERED ? 0 : workers[i].deaths + 1;
     progress[i] = NO_EVENT;
     if (workers[i].deaths == WORKER_DEATHS_MAX)
-        fatal(S("worker"), absent, S("it ended ten times before it had served an event; exiting"));
-    message(LEVEL_ERROR, S("worker"), absent,
-            S("it ended, and its invocation with it; starting another"));
+        fatal("worker", absent, "it ended ten times before it had served an event; exiting");
+    message(LEVEL_ERROR, "worker", absent,
+            "it ended, and its invocation with it; starting another");
     pause_ms(WORKER_PAUSE_MS);
     return i;
 }
@@ -1942,7 +1954,7 @@ static void supervise_workers(struct runtime *runtime, size_t count) {
     enum progress *progress = mmap(NULL, count * sizeof *progress, PROT_READ | PROT_WRITE,
                                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (progress == MAP_FAILED)
-        fatal(S("mmap:"), absent, S("no memory to share with the workers; exiting"));
+        fatal("mmap:", absent, "no memory to share with the workers; exiting");
     (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide their ends */
     for (size_t started = 0;; started++) {
         size_t i = started < count ? started : ended_worker(workers, count, progress);
