@@ -1289,10 +1289,10 @@ struct runtime {
 };
 
 /* A field with an empty value is left out. */
-static void append_field(struct buffer *head, struct text name, struct text value) {
+static void append_field(struct buffer *head, const char *name, struct text value) {
     if (value.length == 0)
         return;
-    append(head, name);
+    append_string(head, name);
     append_string(head, ": ");
     append(head, value);
     append_string(head, "\r\n");
@@ -1300,19 +1300,19 @@ static void append_field(struct buffer *head, struct text name, struct text valu
 
 /* Request line and the fields that all requests have: RFC 9112 §3. The path is route, id and action
  * one behind the other. */
-static void begin_request(struct runtime *runtime, struct text method, struct text route,
-                          struct text id, struct text action) {
+static void begin_request(struct runtime *runtime, const char *method, const char *route,
+                          struct text id, const char *action) {
     struct buffer *head = &runtime->head;
     *head = (struct buffer){runtime->head_storage, 0, sizeof runtime->head_storage, false};
-    append(head, method);
+    append_string(head, method);
     append_string(head, " ");
     append(head, runtime->path);
-    append(head, route);
+    append_string(head, route);
     append(head, id);
-    append(head, action);
+    append_string(head, action);
     append_string(head, " HTTP/1.1\r\n");
-    append_field(head, S("Host"), runtime->host);
-    append_field(head, S("User-Agent"), S("bootstrap.c/" VERSION));
+    append_field(head, "Host", runtime->host);
+    append_field(head, "User-Agent", S("bootstrap.c/" VERSION));
 }
 
 static void require_connection(struct runtime *runtime) {
@@ -1378,11 +1378,11 @@ static void require_usable(const char *operation, enum reading got, const struct
 
 /* GET, of which 200 alone is a success. 204 comes from emulators that do not let us wait. Asking
  * again after another status would be a loop that never heals. */
-static enum reading get(struct runtime *runtime, const char *operation, struct text route,
+static enum reading get(struct runtime *runtime, const char *operation, const char *route,
                         struct reply *reply) {
     enum reading got;
     for (int pause = 1;; pause = pause < PAUSE_MAX_MS ? 2 * pause : 1000) {
-        begin_request(runtime, S("GET"), route, S(""), S(""));
+        begin_request(runtime, "GET", route, absent, "");
         got = exchange(runtime, S(""), NEXT_ATTEMPTS_MAX, reply);
         require_usable(operation, got, reply);
         if (reply->status != 204)
@@ -1401,7 +1401,7 @@ static enum reading get(struct runtime *runtime, const char *operation, struct t
  * False when it is an event of more than EVENT_MAX, of which there is only the context. */
 static bool next_invocation(struct runtime *runtime, struct reply *reply) {
     struct invocation *invocation = &reply->invocation;
-    enum reading got = get(runtime, "next invocation", S(NEXT), reply);
+    enum reading got = get(runtime, "next invocation", NEXT, reply);
     if (invocation->request_id.length == 0)
         fatal(REQUEST_ID, absent, "it is missing; exiting");
     if (invocation->request_id.length > REQUEST_ID_MAX ||
@@ -1434,22 +1434,22 @@ static void post(struct runtime *runtime, const char *operation, struct text bod
     struct buffer length = {storage, 0, sizeof storage, false};
     struct reply reply;
     append_number(&length, body.length);
-    append_field(&runtime->head, S(CONTENT_TYPE), S("application/json"));
-    append_field(&runtime->head, S(CONTENT_LENGTH), text_in(&length));
+    append_field(&runtime->head, CONTENT_TYPE, S("application/json"));
+    append_field(&runtime->head, CONTENT_LENGTH, text_in(&length));
     enum reading got = exchange(runtime, body, POST_ATTEMPTS_MAX, &reply);
     check_accepted(runtime, operation, got, &reply);
 }
 
 static void begin_answer(struct runtime *runtime, const struct invocation *invocation,
-                         struct text action) {
-    begin_request(runtime, S("POST"), S(INVOCATION), invocation->request_id, action);
-    append_field(&runtime->head, S(INVOCATION_ID), invocation->invocation_id);
+                         const char *action) {
+    begin_request(runtime, "POST", INVOCATION, invocation->request_id, action);
+    append_field(&runtime->head, INVOCATION_ID, invocation->invocation_id);
 }
 
 /* POST /runtime/invocation/{id}/response */
 static void invocation_response(struct runtime *runtime, const struct invocation *invocation,
                                 struct text response) {
-    begin_answer(runtime, invocation, S("/response"));
+    begin_answer(runtime, invocation, "/response");
     post(runtime, "invocation response", response);
 }
 
@@ -1464,7 +1464,7 @@ static void append_error_type(struct buffer *to, const struct outcome *error) {
     char ascii[ERROR_TYPE_MAX];
     for (size_t i = 0; i < type.length; i++)
         ascii[i] = type.data[i] == ' ' || is_visible(type.data[i]) ? type.data[i] : '?';
-    append_field(to, S(ERROR_TYPE), (struct text){ascii, type.length});
+    append_field(to, ERROR_TYPE, (struct text){ascii, type.length});
 }
 
 /* The document that the caller gets, of `most` bytes at most: the message gives way. */
@@ -1493,15 +1493,15 @@ static void post_error(struct runtime *runtime, const char *operation,
 /* POST /runtime/invocation/{id}/error */
 static void invocation_error(struct runtime *runtime, const struct invocation *invocation,
                              const struct outcome *error) {
-    begin_answer(runtime, invocation, S("/error"));
+    begin_answer(runtime, invocation, "/error");
     post_error(runtime, "invocation error", error);
 }
 
 /* POST /runtime/init/error, and the same after a restore: Lambda passes it on to the caller; the
  * runtime then has to exit. */
-static _Noreturn void initialization_error(struct runtime *runtime, struct text route,
+static _Noreturn void initialization_error(struct runtime *runtime, const char *route,
                                            const struct outcome *error) {
-    begin_request(runtime, S("POST"), route, S(""), S(""));
+    begin_request(runtime, "POST", route, absent, "");
     post_error(runtime, "initialization error", error);
     fatal("initialization of the function failed", error->error_type,
           "exiting, as Lambda expects after an initialization error");
@@ -1511,7 +1511,7 @@ static _Noreturn void initialization_error(struct runtime *runtime, struct text 
  * it comes back on is one of the past, so it is closed. */
 static void next_restore(struct runtime *runtime) {
     struct reply reply;
-    get(runtime, "next restore", S(RESTORE_NEXT), &reply);
+    get(runtime, "next restore", RESTORE_NEXT, &reply);
     hang_up(&runtime->connection);
     rewind_memory(&runtime->connection);
 }
@@ -1681,11 +1681,11 @@ static bool stream_begin(const struct invocation *invocation, struct text conten
     append_string(&announced, ERROR_TYPE);
     append_string(&announced, ", ");
     append_string(&announced, ERROR_BODY);
-    begin_answer(runtime, invocation, S("/response"));
-    append_field(&runtime->head, S(CONTENT_TYPE), content_type);
-    append_field(&runtime->head, S("Lambda-Runtime-Function-Response-Mode"), S("streaming"));
-    append_field(&runtime->head, S(TRANSFER_ENCODING), S("chunked"));
-    append_field(&runtime->head, S("Trailer"), text_in(&announced));
+    begin_answer(runtime, invocation, "/response");
+    append_field(&runtime->head, CONTENT_TYPE, content_type);
+    append_field(&runtime->head, "Lambda-Runtime-Function-Response-Mode", S("streaming"));
+    append_field(&runtime->head, TRANSFER_ENCODING, S("chunked"));
+    append_field(&runtime->head, "Trailer", text_in(&announced));
     append_string(&runtime->head, "\r\n");
     stream_state = STREAM_UNSENT;
     runtime->answer = finish_stream;
@@ -1819,13 +1819,13 @@ static void propagate_tracing_header(const struct runtime *runtime, struct text 
 static void initialize_function(struct runtime *runtime) {
     struct outcome outcome = INITIALIZE();
     if (outcome.failed)
-        initialization_error(runtime, S(INIT_ERROR), &outcome);
+        initialization_error(runtime, INIT_ERROR, &outcome);
     if (!equal(environment_variable(S("AWS_LAMBDA_INITIALIZATION_TYPE")), S("snap-start")))
         return;
     next_restore(runtime);
     outcome = AFTER_RESTORE();
     if (outcome.failed)
-        initialization_error(runtime, S(RESTORE_ERROR), &outcome);
+        initialization_error(runtime, RESTORE_ERROR, &outcome);
 }
 
 /* Behind a proxy that refuses the answer, Lambda serves the same event for ever. When it tries an
