@@ -128,6 +128,9 @@ enum {
      * of 64 KiB, and stops reading for ever at a line that does not fit. */
     LOG_LINE_MAX = 60 * 1024,
 
+    /* What a message shows of received text. */
+    FOUND_MAX = 160,
+
     /* Worker processes: the most that Lambda lets a function ask for. */
     WORKERS_MAX = 1600,
 
@@ -163,6 +166,9 @@ _Static_assert(ADDRESS_MAX + REQUEST_ID_MAX + INVOCATION_ID_MAX + ERROR_TYPE_MAX
                        CONTENT_TYPE_MAX + 1024 <=
                    REQUEST_HEAD_MAX,
                "a request head has room for its parts, and for 1 KiB of route and names");
+
+_Static_assert(4 * 6 * REQUEST_ID_MAX + 6 * ERROR_TYPE_MAX + 1024 <= LOG_LINE_MAX,
+               "a log line has room for the fields before its text, with every byte escaped");
 
 _Static_assert(HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX + TRAILER_MAX +               /* the event */
                        HEAD_MAX + SIZE_LINE_MAX + REPLY_BODY_MAX + TRAILER_MAX <= /* the reply */
@@ -319,6 +325,12 @@ static void append(struct buffer *to, struct text text) {
     }
 }
 
+/* How many bytes still fit if the last `reserve` are for what comes behind them. */
+static size_t room_before(const struct buffer *to, size_t reserve) {
+    size_t room = to->capacity - to->length;
+    return room > reserve ? room - reserve : 0;
+}
+
 /* Likewise, of a string that ends with a NUL. */
 static void append_string(struct buffer *to, const char *string) {
     append(to, text_of(string));
@@ -379,6 +391,13 @@ static void append_json_text(struct buffer *to, struct text text) {
         length += length == 0;
         text = without(text, length);
     }
+}
+
+/* The same, cut so that `reserve` bytes still fit behind it. */
+static void append_json_text_before(struct buffer *to, struct text text, size_t reserve) {
+    struct buffer part = {to->data + to->length, 0, room_before(to, reserve), false};
+    append_json_text(&part, text);
+    to->length += part.length;
 }
 
 /* A JSON string with its quotes. Messages, too, show received text so: it stays on one line. */
@@ -1105,8 +1124,9 @@ static void append_log_field(struct buffer *to, const char *name, struct text va
 }
 
 /* The fields that AWS's own runtimes write; the platform filters by `level`. */
-static void append_json_log(struct buffer *to, enum log_level level,
-                            const struct invocation *invocation, struct text text) {
+static void append_json_entry(struct buffer *to, enum log_level level,
+                              const struct invocation *invocation, struct text error_type,
+                              struct text text) {
     append_string(to, "{\"timestamp\":\"");
     append_timestamp(to, now_ms());
     append_string(to, "\"");
@@ -1116,30 +1136,32 @@ static void append_json_log(struct buffer *to, enum log_level level,
         append_log_field(to, "tenantId", invocation->tenant_id);
         append_log_field(to, "traceId", invocation->trace_id);
     }
-    append_string(to, ",\"message\":\"");
-    to->capacity -= 3; /* for what ends the line, even if the text must be cut */
-    append_json_text(to, text);
-    to->capacity += 3;
+    append_log_field(to, "errorType", error_type);
+    append_string(to, error_type.length ? ",\"errorMessage\":\"" : ",\"message\":\"");
+    append_json_text_before(to, text, strlen("\"}\n"));
     append_string(to, "\"}\n");
 }
 
-/* A line is one event in the log, so a line end within it becomes CR, which CloudWatch shows as a
+static void append_word(struct buffer *to, struct text word, const char *end) {
+    if (word.length == 0)
+        return;
+    append(to, word);
+    append_string(to, end);
+}
+
+/* A line is one entry of the log, so a line end within it becomes CR, which CloudWatch shows as a
  * line end. */
-static void append_text_log(struct buffer *to, enum log_level level,
-                            const struct invocation *invocation, struct text text) {
-    struct text line;
-    append_string(to, level_names[level]);
-    append_string(to, " ");
-    if (invocation) {
-        append(to, invocation->request_id);
-        append_string(to, " ");
-    }
-    text = first_bytes(text, to->capacity - to->length - 1);
-    while (cut(&text, '\n', &line)) {
-        append(to, line);
-        append_string(to, "\r");
-    }
-    append(to, line);
+static void append_text_entry(struct buffer *to, enum log_level level,
+                              const struct invocation *invocation, struct text error_type,
+                              struct text text) {
+    size_t begin = to->length;
+    append_word(to, text_of(level_names[level]), " ");
+    append_word(to, invocation ? invocation->request_id : absent, " ");
+    append_word(to, error_type, ": ");
+    append(to, first_bytes(text, room_before(to, strlen("\n"))));
+    for (size_t i = begin; i < to->length; i++)
+        if (to->data[i] == '\n')
+            to->data[i] = '\r';
     append_string(to, "\n");
 }
 
@@ -1154,16 +1176,22 @@ static void write_line(struct text line) {
     }
 }
 
-static void log_line(enum log_level level, const struct invocation *invocation, struct text text) {
+/* The error's type is absent unless a function has failed; `text` is its message then. */
+static void log_entry(enum log_level level, const struct invocation *invocation,
+                      struct text error_type, struct text text) {
     char storage[LOG_LINE_MAX];
     struct buffer line = {storage, 0, sizeof storage, false};
     if (level < logging.least)
         return;
     if (logging.json)
-        append_json_log(&line, level, invocation, text);
+        append_json_entry(&line, level, invocation, error_type, text);
     else
-        append_text_log(&line, level, invocation, text);
+        append_text_entry(&line, level, invocation, error_type, text);
     write_line(text_in(&line));
+}
+
+static void log_line(enum log_level level, const struct invocation *invocation, struct text text) {
+    log_entry(level, invocation, absent, text);
 }
 
 static void log_debug(const struct invocation *invocation, struct text text) {
@@ -1205,11 +1233,21 @@ static void append_reason(struct buffer *to, int number) {
     append_number(to, (uint64_t)number);
 }
 
+static struct text error_type(const struct outcome *error) {
+    bool has_one = error->error_type.length > 0;
+    return first_bytes(has_one ? error->error_type : S("Runtime.UnknownReason"), ERROR_TYPE_MAX);
+}
+
+/* What a function fails with is for its log, too: an asynchronous caller never sees it. */
+static void log_failure(const struct invocation *invocation, const struct outcome *error) {
+    log_entry(LEVEL_ERROR, invocation, error_type(error), error->error_message);
+}
+
 /* The runtime's own messages: what was being done, what was found (received text, shown escaped and
  * cut, or absent), what was expected or happens now. Only what was received is quoted. A colon at
  * the end of the operation asks for the reason, from errno. More may be appended in between. */
 static struct buffer *begin_message(const char *operation) {
-    static char storage[1536];
+    static char storage[6 * FOUND_MAX + 512];
     static struct buffer text;
     int reason = errno;
     text = (struct buffer){storage, 0, sizeof storage, false};
@@ -1222,23 +1260,13 @@ static struct buffer *begin_message(const char *operation) {
 
 static void end_message(struct buffer *text, enum log_level level, struct text found,
                         const char *advice) {
-    char storage[4096];
-    struct buffer line = {storage, 0, sizeof storage, false};
-    if (level < logging.least)
-        return;
     if (found.data) {
         append_string(text, ": ");
-        append_json_string(text, first_bytes(found, 160));
+        append_json_string(text, first_bytes(found, FOUND_MAX));
     }
     append_string(text, ": ");
     append_string(text, advice);
-    if (logging.json) {
-        append_json_log(&line, level, logging.current, text_in(text));
-    } else {
-        append(&line, text_in(text));
-        append_string(&line, "\n");
-    }
-    write_line(text_in(&line));
+    log_line(level, logging.current, text_in(text));
 }
 
 static void message(enum log_level level, const char *operation, struct text found,
@@ -1453,11 +1481,6 @@ static void invocation_response(struct runtime *runtime, const struct invocation
     post(runtime, "invocation response", response);
 }
 
-static struct text error_type(const struct outcome *error) {
-    bool has_one = error->error_type.length > 0;
-    return first_bytes(has_one ? error->error_type : S("Runtime.UnknownReason"), ERROR_TYPE_MAX);
-}
-
 /* In a field the type must be one line of ASCII, whatever the handler put into it. */
 static void append_error_type(struct buffer *to, const struct outcome *error) {
     struct text type = error_type(error);
@@ -1477,9 +1500,8 @@ static struct text error_json(const struct outcome *error, size_t most) {
     append_json_string(&end, error_type(error));
     append_string(&end, ",\"stackTrace\":[]}");
     append_string(&json, "{\"errorMessage\":\"");
-    json.capacity -= end.length;
-    append_json_text(&json, first_bytes(error->error_message, ERROR_MESSAGE_MAX));
-    json.capacity += end.length;
+    append_json_text_before(&json, first_bytes(error->error_message, ERROR_MESSAGE_MAX),
+                            end.length);
     append(&json, text_in(&end));
     return text_in(&json);
 }
@@ -1501,6 +1523,7 @@ static void invocation_error(struct runtime *runtime, const struct invocation *i
  * runtime then has to exit. */
 static _Noreturn void initialization_error(struct runtime *runtime, const char *route,
                                            const struct outcome *error) {
+    log_failure(NULL, error);
     begin_request(runtime, "POST", route, absent, "");
     post_error(runtime, "initialization error", error);
     fatal("initialization of the function failed", error->error_type,
@@ -1871,6 +1894,8 @@ static void process_event(struct runtime *runtime) {
         outcome = HANDLER(&next.invocation);
     else
         outcome = failure(S("Runtime.EventTooLarge"), S("The event is larger than 32 MiB."));
+    if (outcome.failed)
+        log_failure(&next.invocation, &outcome);
     runtime->answer(runtime, &next.invocation, outcome);
     limit_refusals(runtime, &next.invocation);
     report_progress(runtime, EVENT_ANSWERED);

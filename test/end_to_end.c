@@ -984,12 +984,13 @@ static struct bytes all_of(int log) {
     return text;
 }
 
-/* Exactly one line from the runtime that contains `expected`; nothing at all if that is NULL. */
+/* Exactly one line from the runtime, behind its level, that contains `expected`; nothing at all if
+ * that is NULL. */
 static bool logged(struct run *r, const char *expected) {
     struct bytes text = all_of(r->log);
     char *end = strchr(text.data, '\n');
-    bool fine = expected ? end && end[1] == '\0' && !strncmp(text.data, "bootstrap: ", 11) &&
-                               strstr(text.data, expected)
+    bool fine = expected ? end && end[1] == '\0' && strstr(text.data, " bootstrap: ") &&
+                               strchr("WEF", text.data[0]) && strstr(text.data, expected)
                          : text.length == 1;
     if (!fine)
         problem(r, "on stderr: expected %s, got: %s", expected ? expected : "nothing", text.data);
