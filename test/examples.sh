@@ -4,8 +4,9 @@
 #
 # SPDX-License-Identifier: MIT-0
 built=$1 lambda=$2 passed=0 failed=0
-errors=$(mktemp) || exit 2
-trap 'rm -f "$errors"' EXIT
+folder=$(mktemp -d) || exit 2
+errors=$folder/errors
+trap 'rm -rf "$folder"' EXIT
 
 verdict() { # STATUS WHAT
     if [ "$1" -eq 0 ]; then
@@ -61,6 +62,44 @@ expect crash '{}' '{}'
 expect crash '"crash"' '' 1 'Runtime.ExitError'
 expect crash '"exit"' '' 1 'exit status 7'
 expect big '{}' '' 1 'Function.ResponseSizeTooLarge'
+expect several '"one two  three"' '{"words":3}'
+
+# S() of what it would cut does not compile; of a literal it does.
+for argument in '"literal":0' 'pointer:1' 'array:1'; do
+    printf '#include "%s/bootstrap.c"\nstruct text f(const char *pointer) { static char array[64]; %s; }\n' \
+        "$PWD" "(void)array, (void)pointer; return S(${argument%:*})" >"$folder/handler.c"
+    "${CC:-cc}" -std=gnu11 -fsyntax-only "$folder/handler.c" 2>"$errors"
+    status=$?
+    [ "$status" -eq "${argument#*:}" ]
+    verdict $? "S(${argument%:*})"
+done
+
+# A library's functions are its own, even under names that bootstrap.c has too.
+cat >"$folder/library.c" <<'END'
+static const char *text = "nothing yet";
+void log_error(const char *words);
+const char *allocate(void);
+const char *success(void);
+const char *library_says(void);
+void log_error(const char *words) { text = words; }
+const char *allocate(void) { return text; }
+const char *success(void) { log_error("its own"); return allocate(); }
+const char *library_says(void) { return success(); }
+END
+cat >"$folder/handler.c" <<END
+#define HANDLER ask
+#include "$PWD/bootstrap.c"
+const char *library_says(void);
+static struct outcome ask(const struct invocation *invocation) {
+    log_error(invocation, S("the runtime's"));
+    return success(text_of(library_says()));
+}
+END
+built=$folder
+"${CC:-cc}" -std=gnu11 "$folder/handler.c" "$folder/library.c" -o "$folder/asks" 2>"$errors"
+verdict $? 'a library with names of bootstrap.c, linked'
+expect asks '{}' 'its own' 0 "the runtime's"
+built=$1
 
 # By make, which has signs of its own in what it is given.
 unset MAKEFLAGS MAKEOVERRIDES
