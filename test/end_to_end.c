@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +52,7 @@ struct step {
         FIELD,   /* of that request: name in `text`, value in `body`, NULL if it must be absent */
         BYTES,   /* send `text` */
         TRICKLE, /* send `text` byte by byte, each in a segment of its own */
+        PADDING, /* send `number` bytes of x */
         FILL,    /* send `number` bytes of the pattern that ECHOED expects */
         CHUNKS,  /* the same in chunks of 1, 2, 3 ... `length` bytes, and the last chunk */
         ECHOED,  /* expect that the response is the first `number` bytes of the pattern */
@@ -91,6 +93,8 @@ struct step {
     SEND("HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n" \
          "{\"status\":\"OK\"}\n")
 #define STATUS(line) SEND("HTTP/1.1 " line "\r\nContent-Length: 2\r\n\r\n{}")
+#define NO_EVENT SEND("HTTP/1.1 204 No Content\r\n\r\n")
+#define NO_EVENT_AT_LENGTH SEND("HTTP/1.1 204 x\r\nX: " X60K "\r\n\r\n")
 #define ONE_ECHO NEXT, EVENT("echo-1", 5, "hello"), RESPONSE("echo-1", "hello"), ACCEPTED
 #define ONE_ANSWER NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi") /* to which the case replies */
 
@@ -99,11 +103,14 @@ struct run;
 struct test {
     const char *name;
     struct step steps[STEPS_MAX];
-    const char *fatal; /* it ends with status 1 and one line that contains this */
-    const char *warns; /* it goes on, with one line that contains this */
-    const char *logs;  /* it goes on, and what is on stderr matches this pattern of fnmatch */
+    const char *fatal;    /* it ends with status 1 and one line that contains this */
+    int status;           /* it ends with this one */
+    const char *warns;    /* it goes on, with one line that contains this */
+    const char *logs;     /* what is on stderr matches this pattern of fnmatch */
+    unsigned connections; /* it makes so many, all in all; 0: not counted */
     const char *environment[VARIABLES_MAX];
     bool probe;                 /* run the probe handler, not the echo */
+    bool process_1;             /* as which a container starts its program */
     int ended_by;               /* a signal */
     bool (*play)(struct run *); /* instead of the steps: see "What no script can say" */
     const char *needs;          /* a command that has to succeed, or the case is skipped */
@@ -124,11 +131,22 @@ struct test {
 #define BAD_ADDRESS(value, shown)                                                                  \
     {"address " shown, .fatal = "AWS_LAMBDA_RUNTIME_API: \"" shown,                                    \
      .environment = {"AWS_LAMBDA_RUNTIME_API" value}}
+#define MISUNDERSTOOD(value, advice)                                                               \
+    {"address " value, .status = 1,                                                                \
+     .logs = "FATAL bootstrap: AWS_LAMBDA_RUNTIME_API: \"*\": *" advice "*\n",                      \
+     .environment = {"AWS_LAMBDA_RUNTIME_API=" value}}
 #define PREFIXED(method, prefix, action, body)                                                     \
     {ASKED, method " " prefix "/2018-06-01/runtime/invocation/" action, body}
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
 #define REFUSED(name, reply, why)                                                                  \
     {"refused: " name, {NEXT, SEND(reply)}, .fatal = "next invocation: the reply has " why}
+#define TOO_LARGE "ERROR r1 Runtime.EventTooLarge: The event is larger than 32 MiB.\n"
+#define WITH_DEADLINE(ms)                                                                          \
+    NEXT, SEND(HEAD("r1") "Lambda-Runtime-Deadline-Ms: " ms "\r\nContent-Length: 2\r\n\r\nhi"),     \
+    RESPONSE("r1", "hi")
+#define FAILS(id) NEXT, EVENT(id, 8, "fail A b"), ERROR(id, "A", "b")
+#define REFUSALS "WARN *: status 413: *\nWARN *: status 413: *\n"
+#define AS_PROCESS_1 .process_1 = true, .needs = "unshare -pf true 2>/dev/null"
 /* A status that the server answers a response with, after which the runtime goes on. */
 #define GOES_ON(status)                                                                            \
     {"response answered " status,                                                                  \
@@ -143,6 +161,13 @@ static const struct test tests[] = {
     /* Settings. PORT stands for the server's. */
     {"an echo", {ONE_ECHO, ONE_ECHO}},
     {"address: localhost", {ONE_ECHO}, .environment = {"AWS_LAMBDA_RUNTIME_API=localhost:PORT"}},
+    {"address: http:// in front",
+     {ONE_ECHO, NEXT, HAS("Host", "127.0.0.1:PORT"), EVENT("1", 2, "hi"), RESPONSE("1", "hi"), ACCEPTED},
+     .environment = {"AWS_LAMBDA_RUNTIME_API=hTTp://127.0.0.1:PORT"}},
+    {"address: http:// in front, localhost, and a path",
+     {PREFIXED("GET", "/1-2", "next", ""), HAS("Host", "localhost:PORT"), EVENT("1", 2, "hi"),
+      PREFIXED("POST", "/1-2", "1/response", "hi"), STATUS("500 x")},
+     .fatal = "500", .environment = {"AWS_LAMBDA_RUNTIME_API=http://localhost:PORT/1-2"}},
     {"address: a path",
      {PREFIXED("GET", "/a/b", "next", ""), EVENT("1", 2, "hi"), HAS("Host", "127.0.0.1:PORT"),
       PREFIXED("POST", "/a/b", "1/response", "hi"), ACCEPTED, PREFIXED("GET", "/a/b", "next", ""),
@@ -156,9 +181,15 @@ static const struct test tests[] = {
     BAD_ADDRESS("=127.0.0.1:65536", "127.0.0.1:65536\": expected host:port"),
     BAD_ADDRESS("=127.0.0.1 :80", "127.0.0.1 :80\": expected host:port"),
     BAD_ADDRESS("=127.0.0.1\n:80", "127.0.0.1\\u000a:80\": expected host:port"),
-    BAD_ADDRESS("=lambda.example:80", "lambda.example:80\": expected host:port"),
-    BAD_ADDRESS("=[::1]:80", "[::1]:80\": expected host:port"),
-    BAD_ADDRESS("=http://127.0.0.1:80", "http://127.0.0.1:80\": expected host:port"),
+    MISUNDERSTOOD("lambda.example:80", "IPv4 number"),
+    MISUNDERSTOOD("http://lambda.example/path", "IPv4 number"),
+    MISUNDERSTOOD("https://127.0.0.1:80", "https"),
+    MISUNDERSTOOD("HTTPS://lambda.example", "https"),
+    MISUNDERSTOOD("[::1]:80", "IPv6"),
+    MISUNDERSTOOD("http://[::]:9000/.rt", "IPv6"),
+    BAD_ADDRESS("=http://", "http://\": expected host:port"),
+    BAD_ADDRESS("=http://127.0.0.1:0", "http://127.0.0.1:0\": expected host:port"),
+    BAD_ADDRESS("=http:127.0.0.1:80", "http:127.0.0.1:80\": expected host:port"),
     BAD_ADDRESS("=127.0.0.256:80", "127.0.0.256:80\": expected host:port"),
     BAD_ADDRESS("=127.0.1:80", "127.0.1:80\": expected host:port"),
     BAD_ADDRESS("=127.0.0.1:80/?x", "127.0.0.1:80/?x\": expected host:port"),
@@ -168,7 +199,10 @@ static const struct test tests[] = {
                      "ALL_PROXY=http://127.0.0.1:9"}},
     {"nothing listens", .fatal = "connection refused: \"127.0.0.1:1\"",
      .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}},
-    {"a broadcast address", .fatal = "no connection, errno 101: \"127.255.255.255:1\"", /* ENETUNREACH */
+    {"nothing listens at localhost", .status = 1,
+     .logs = "FATAL bootstrap: no connection: connection refused: \"localhost:1\": *127.0.0.1 was tried*\n",
+     .environment = {"AWS_LAMBDA_RUNTIME_API=localhost:1"}},
+    {"a broadcast address", .fatal = "no connection: network is unreachable: \"127.255.255.255:1\"",
      .environment = {"AWS_LAMBDA_RUNTIME_API=127.255.255.255:1"}},
 
     /* The initialization hook. */
@@ -177,11 +211,20 @@ static const struct test tests[] = {
        ERROR_JSON("Function.NoDatabase", "cannot \\\"open\\\" it")},
       HAS("Lambda-Runtime-Function-Error-Type", "Function.NoDatabase"),
       HAS("Lambda-Runtime-Invocation-Id", NULL), ACCEPTED},
-     .fatal = "initialization of the function failed: \"Function.NoDatabase\"",
+     .status = 1,
+     .logs = "ERROR Function.NoDatabase: cannot \"open\" it\n"
+             "FATAL bootstrap: initialization of the function failed: \"Function.NoDatabase\": exiting, *\n",
      .probe = true, .environment = {"PROBE_FAIL=1"}},
+    {"initialization error in JSON",
+     {{ASKED, "POST /2018-06-01/runtime/init/error"}, ACCEPTED}, .status = 1,
+     .logs = "{\"timestamp\":\"20*Z\",\"level\":\"ERROR\",\"errorType\":\"Function.NoDatabase\","
+             "\"errorMessage\":\"cannot \\\"open\\\" it\"}\n"
+             "{\"timestamp\":\"20*Z\",\"level\":\"FATAL\",\"message\":\"bootstrap: initialization *\"}\n",
+     .probe = true, .environment = {"PROBE_FAIL=1", "AWS_LAMBDA_LOG_FORMAT=JSON"}},
     {"initialization error that Lambda cannot take",
      {{ASKED, "POST /2018-06-01/runtime/init/error"}, STATUS("500 no")},
-     .fatal = "initialization error: status 500", .probe = true, .environment = {"PROBE_FAIL=1"}},
+     .status = 1, .logs = "ERROR Function.NoDatabase: *\nFATAL bootstrap: initialization error: status 500*\n",
+     .probe = true, .environment = {"PROBE_FAIL=1"}},
 
     /* What goes out. */
     {"the fields of a response",
@@ -199,7 +242,7 @@ static const struct test tests[] = {
       ERROR("r2", "A", "b"), HAS("Lambda-Runtime-Invocation-Id", "i2"), ACCEPTED, NEXT,
       EVENT("r3", 2, "hi"), RESPONSE("r3", "hi"), HAS("Lambda-Runtime-Invocation-Id", NULL),
       ACCEPTED},
-     .probe = true},
+     .logs = "ERROR r2 A: b\n", .probe = true},
     {"invocation id of 1,024 bytes",
      {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Invocation-Id: " X256 X256 X256 X256
                  "\r\nContent-Length: 2\r\n\r\nhi"),
@@ -238,9 +281,9 @@ static const struct test tests[] = {
     {"request id with a percent sign", {NEXT, EVENT("a%b", 2, "hi")}, .fatal = "\"a%b\""},
     {"request id with a blank", {NEXT, EVENT("a b", 2, "hi")}, .fatal = "\"a b\""},
     {"request id beyond ASCII", {NEXT, EVENT("\xc3\xa9", 2, "hi")}, .fatal = "\"\xc3\xa9\""},
-    {"request id that is empty", {NEXT, EVENT("", 2, "hi")}, .fatal = "Request-Id: \"\""},
+    {"request id that is empty", {NEXT, EVENT("", 2, "hi")}, .fatal = "Request-Id: it is missing"},
     {"no request id", {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")},
-     .fatal = "Lambda-Runtime-Aws-Request-Id: expected"},
+     .fatal = "Lambda-Runtime-Aws-Request-Id: it is missing"},
     {"the trace id is set, changed and unset",
      {NEXT, SEND(HEAD("1") "Lambda-Runtime-Trace-Id: Root=1\r\nContent-Length: 5\r\n\r\ntrace"),
       RESPONSE("1", "Root=1"), ACCEPTED, NEXT,
@@ -251,24 +294,45 @@ static const struct test tests[] = {
       RESPONSE("4", "variable"), ACCEPTED},
      .probe = true, .environment = {"PROBE_SETENV=1", "_X_AMZN_TRACE_ID=from outside"}},
     {"the handler's children have none of our descriptors",
-     {NEXT, EVENT("1", 8, "children"), RESPONSE("1", ".\n"), ACCEPTED}, .probe = true},
+     {NEXT, EVENT("1", 75, "sh for d in 3 4 5 6 7 8 9; do (: >&$d) 2>/dev/null && echo $d; done; echo ."),
+      RESPONSE("1", ".\n"), ACCEPTED}, .probe = true},
+    {"the handler's children are ended by SIGPIPE",
+     {NEXT, EVENT("1", 45, "sh sh -c 'kill -PIPE $$; echo alive'; echo $?"), RESPONSE("1", "141\n"), ACCEPTED},
+     .probe = true},
+    {"standard output: whole lines at once, in order with the log",
+     {NEXT, EVENT("r1", 17, "print one\ntwo\nthr"), RESPONSE("r1", ""), ACCEPTED, NEXT,
+      EVENT("r2", 14, "print ee\nfour\n"), RESPONSE("r2", ""), ACCEPTED},
+     .logs = "one\ntwo\nINFO r1 printed\nthree\nfour\nINFO r2 printed\n", .probe = true},
 
     /* Invocation errors. */
     {"an error, and on",
      {NEXT, EVENT("r1", 29, "fail Function.Bad no \"such\" \\"), ERROR("r1", "Function.Bad", "no \\\"such\\\" \\\\"),
       HAS("Lambda-Runtime-Function-Error-Type", "Function.Bad"),
       HAS("Content-Type", "application/json"), ACCEPTED, ONE_ECHO},
-     .probe = true},
+     .logs = "ERROR r1 Function.Bad: no \"such\" \\\n", .probe = true},
+    {"an error in a log of JSON",
+     {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Trace-Id: t\r\nLambda-Runtime-Aws-Tenant-Id: x\r\n"
+                 "Content-Length: 13\r\n\r\nfail A\n \"b\"\nc"), {ASKED, POST_ROUTE "r1/error"}, ACCEPTED, ONE_ECHO},
+     .logs = "{\"timestamp\":\"20*Z\",\"level\":\"ERROR\",\"requestId\":\"r1\",\"tenantId\":\"x\",\"traceId\":\"t\","
+             "\"errorType\":\"A\\u000a\",\"errorMessage\":\"\\\"b\\\"\\u000ac\"}\n",
+     .probe = true, .environment = {"AWS_LAMBDA_LOG_FORMAT=JSON"}},
+    {"an error below the level of the log",
+     {NEXT, EVENT("r1", 8, "fail A b"), ERROR("r1", "A", "b"), ACCEPTED}, .probe = true,
+     .environment = {"AWS_LAMBDA_LOG_LEVEL=FATAL"}},
+    {"an error that is longer than a line of the log",
+     {NEXT, SEND(HEAD("r1") "Content-Length: 65543\r\n\r\nfail A "), {PADDING, .number = 65536},
+      {ASKED, POST_ROUTE "r1/error"}, ACCEPTED},
+     .logs = "ERROR r1 A: " X16 "*\n", .probe = true},
     {"an error of any bytes",
      {NEXT, EVENT("r1", 24, "fail a\r\nb\x7f: \xc3\xa9 \x01\x1f\t\xff\xc3(\xed\xa0\x80"),
       ERROR("r1", "a\\u000d\\u000ab\\u007f:",
             "\xc3\xa9 \\u0001\\u001f\\u0009\xef\xbf\xbd\xef\xbf\xbd(\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"),
       HAS("Lambda-Runtime-Function-Error-Type", "a??b?:"), ACCEPTED},
-     .probe = true},
+     .logs = "ERROR r1 a\r\rb\x7f:: \xc3\xa9 \x01\x1f\t\xff\xc3(\xed\xa0\x80\n", .probe = true},
     {"an error without type and message",
      {NEXT, EVENT("r1", 4, "fail"), ERROR("r1", "Runtime.UnknownReason", ""),
       HAS("Lambda-Runtime-Function-Error-Type", "Runtime.UnknownReason"), ACCEPTED},
-     .probe = true},
+     .logs = "ERROR r1 Runtime.UnknownReason: \n", .probe = true},
 
     /* What Lambda answers. */
     GOES_ON("400"), GOES_ON("403"), GOES_ON("410"), GOES_ON("413"), GOES_ON("431"), GOES_ON("300"), GOES_ON("302"),
@@ -278,7 +342,30 @@ static const struct test tests[] = {
      {ONE_ANSWER, SEND("HTTP/1.1 204 \r\n\r\n"), ONE_ECHO}},
     {"the error report answered 413 goes on, too",
      {NEXT, EVENT("r1", 8, "fail A b"), ERROR("r1", "A", "b"), STATUS("413 large"), ONE_ECHO},
-     .warns = "invocation error: status 413", .probe = true},
+     .logs = "ERROR r1 A: b\nWARN r1 bootstrap: invocation error: status 413*\n", .probe = true},
+    {"an answer refused three times in a row",
+     {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("400 x"), WITH_DEADLINE("5"), STATUS("302 x")},
+     .status = 1, .logs = "WARN *: status 413: *\nWARN *: status 400: *\nWARN *: status 302: *\n"
+                          "FATAL r1 bootstrap: the answer to one event: \"r1\": refused three times in a row; exiting\n"},
+    {"an error refused three times in a row, without a deadline",
+     {FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x")}, .probe = true,
+     .status = 1, .logs = "ERROR *\nWARN *: status 413: *\nERROR *\nWARN *: status 413: *\nERROR *\nWARN *: status 413: *\n"
+                          "FATAL r1 bootstrap: the answer to one event: \"r1\": refused three times in a row; exiting\n"},
+    {"answers refused, with another deadline in between",
+     {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("6"), STATUS("413 x"),
+      WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x")},
+     .logs = REFUSALS "WARN *: status 413: *\nWARN *: status 413: *\nWARN *: status 413: *\n"},
+    {"answers refused, with another id in between",
+     {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), ONE_ECHO,
+      WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x")},
+     .logs = REFUSALS "WARN *: status 413: *\nWARN *: status 413: *\n"},
+    {"answers refused, with an accepted one in between",
+     {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), ACCEPTED,
+      WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x")},
+     .logs = REFUSALS "WARN *: status 413: *\nWARN *: status 413: *\n"},
+    {"an answer delivered three times by a second try is none refused",
+     {WITH_DEADLINE("5"), {CLOSE}, RESPONSE("r1", "hi"), STATUS("403 x"), WITH_DEADLINE("5"), {CLOSE},
+      RESPONSE("r1", "hi"), STATUS("403 x"), WITH_DEADLINE("5"), {CLOSE}, RESPONSE("r1", "hi"), STATUS("403 x"), ONE_ECHO}},
     {"response answered 500",
      {ONE_ANSWER, STATUS("500 x")},
      .fatal = "invocation response: status 500: \"{}\""},
@@ -286,7 +373,17 @@ static const struct test tests[] = {
      {ONE_ANSWER, STATUS("503 x")}, .fatal = "status 503"},
     {"next answered 403", {NEXT, STATUS("403 x")}, .fatal = "next invocation: status 403"},
     {"next answered 500", {NEXT, STATUS("500 x")}, .fatal = "next invocation: status 500"},
-    {"next answered 204", {NEXT, SEND("HTTP/1.1 204 No Content\r\n\r\n")}, .fatal = "status 204"},
+    {"next answered 204: asked again, on the same connection",
+     {NEXT, NO_EVENT, NEXT, NO_EVENT, NEXT, NO_EVENT, ONE_ECHO, NEXT, NO_EVENT, ONE_ECHO}, .connections = 1},
+    {"next answered 204 with a close",
+     {NEXT, SEND("HTTP/1.1 204 x\r\nConnection: close\r\n\r\n"), {CLOSED}, ONE_ECHO}, .connections = 2},
+    {"next answered 204, and the connection lost, six times",
+     {NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT,
+      NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE}, ONE_ECHO}, .connections = 7},
+    {"next answered 204 with heads of 64 KB, which leave room for the largest event",
+     {NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH,
+      NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, SEND(HEAD("r1") "Content-Length: 33554432\r\n\r\n"),
+      {FILL, .number = 33554432}, {ECHOED, .number = 33554432}, ACCEPTED}},
     {"next answered 202", {NEXT, STATUS("202 x")}, .fatal = "next invocation: status 202"},
     {"next answered 404", {NEXT, STATUS("404 x")}, .fatal = "next invocation: status 404"},
     {"a reply's text is shown on one line, cut",
@@ -308,9 +405,13 @@ static const struct test tests[] = {
            "HTTP/1.1 100 Continue\r\nLambda-Runtime-Aws-Request-Id: no\r\n\r\n"
            "HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n" HEAD("r1")
            "Content-Length: 2\r\n\r\nhi", "hi"),
+    ECHOES("reply: HTTP/1.2 is read as 1.1",
+           "HTTP/1.2 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\n" CHUNKED "\r\n2\r\nhi\r\n0\r\n\r\n", "hi"),
+    ECHOES("reply: HTTP/1.9", "HTTP/1.9 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 2\r\n\r\nhi", "hi"),
     ECHOES("reply: LF alone ends a line",
            "HTTP/1.1 200 OK\nLambda-Runtime-Aws-Request-Id: r1\nContent-Length: 2\n\nhi", "hi"),
     ECHOES("length: equal repeats", HEAD("r1") "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+    ECHOES("length: a list of equal ones", HEAD("r1") "Content-Length: 2 ,\t2,2\r\n\r\nhi", "hi"),
     ECHOES("length: leading zeros", HEAD("r1") "Content-Length: 0000000000000000000000002\r\n\r\nhi", "hi"),
     ECHOES("chunked: one chunk", HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\r\n\r\n", "hi"),
     ECHOES("chunked: none", HEAD("r1") CHUNKED "\r\n0\r\n\r\n", ""),
@@ -339,6 +440,10 @@ static const struct test tests[] = {
      {ONE_ANSWER, SEND("HTTP/1.1 100 Continue\r\n\r\n"),
       ACCEPTED, ONE_ECHO}},
     REFUSED("no status line", "hello\r\n\r\n", "a status line"),
+    REFUSED("HTTP/1.10", "HTTP/1.10 200 OK\r\n\r\n", "a status line"),
+    REFUSED("HTTP/1.", "HTTP/1. 200 OK\r\n\r\n", "a status line"),
+    REFUSED("HTTP/1.x", "HTTP/1.x 200 OK\r\n\r\n", "a status line"),
+    REFUSED("HTTP/0.9", "HTTP/0.9 200 OK\r\n\r\n", "a status line"),
     REFUSED("HTTP/2", "HTTP/2.0 200 OK\r\n\r\n", "a status line"),
     REFUSED("a status of two digits", "HTTP/1.1 20 OK\r\n\r\n", "a status code"),
     REFUSED("a status of four digits", "HTTP/1.1 2000 OK\r\n\r\n", "a status code"),
@@ -357,6 +462,10 @@ static const struct test tests[] = {
     REFUSED("a malformed trailer section", HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\r\nno colon\r\n\r\n",
             "a field line"),
     REFUSED("two request ids", HEAD("r1") "Lambda-Runtime-Aws-Request-Id: r2\r\n\r\n", "a field that comes twice"),
+    REFUSED("a list of two lengths", HEAD("r1") "Content-Length: 2, 3\r\n\r\nhi", "a Content-Length"),
+    REFUSED("a list that ends in a comma", HEAD("r1") "Content-Length: 2,\r\n\r\nhi", "a Content-Length"),
+    REFUSED("a list that begins with a comma", HEAD("r1") "Content-Length: ,2\r\n\r\nhi", "a Content-Length"),
+    REFUSED("a list with nothing in it", HEAD("r1") "Content-Length: 2,,2\r\n\r\nhi", "a Content-Length"),
     REFUSED("two lengths", HEAD("r1") "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", "a field that comes twice"),
     REFUSED("a negative length", HEAD("r1") "Content-Length: -2\r\n\r\nhi", "a Content-Length"),
     REFUSED("a length with a sign", HEAD("r1") "Content-Length: +2\r\n\r\nhi", "a Content-Length"),
@@ -373,6 +482,9 @@ static const struct test tests[] = {
     REFUSED("a chunk size with a sign", HEAD("r1") CHUNKED "\r\n-2\r\nhi\r\n", "a chunk size"),
     REFUSED("a chunk size of no hex", HEAD("r1") CHUNKED "\r\n2g\r\nhi\r\n", "a chunk size"),
     REFUSED("an empty chunk size", HEAD("r1") CHUNKED "\r\n\r\nhi\r\n", "a chunk size"),
+    REFUSED("LF alone behind a chunk size", HEAD("r1") CHUNKED "\r\n2\nhi\r\n0\r\n\r\n", "a chunk"),
+    REFUSED("LF alone behind a chunk", HEAD("r1") CHUNKED "\r\n2\r\nhi\n0\r\n\r\n", "a chunk"),
+    REFUSED("LF alone behind the last chunk size", HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\n\r\n", "a chunk"),
     REFUSED("a chunk longer than its size", HEAD("r1") CHUNKED "\r\n2\r\nhiho\r\n0\r\n\r\n", "a chunk that"),
     REFUSED("a chunk extension without end", HEAD("r1") CHUNKED "\r\n2;" X64K, "a chunk-size line"),
     REFUSED("a trailer section without end", HEAD("r1") CHUNKED "\r\n0\r\nA: " X64K, "a head or"),
@@ -409,16 +521,25 @@ static const struct test tests[] = {
     {"a byte more than 32 MiB is reported, and the connection given up",
      {NEXT, SEND(HEAD("r1") "Content-Length: 33554433\r\n\r\n"),
       ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."),
-      HAS("Lambda-Runtime-Function-Error-Type", "Runtime.EventTooLarge"), ACCEPTED, ONE_ECHO}},
+      HAS("Lambda-Runtime-Function-Error-Type", "Runtime.EventTooLarge"), ACCEPTED, ONE_ECHO},
+     .logs = TOO_LARGE},
     {"a byte more than 32 MiB until the connection ends",
      {NEXT, SEND(HEAD("r1") "\r\n"), {FILL, .number = 33554433},
-      ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED, ONE_ECHO}},
+      ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED, ONE_ECHO},
+     .logs = TOO_LARGE},
     {"a byte more than 32 MiB in two chunks",
      {NEXT, SEND(HEAD("r1") CHUNKED "\r\n1\r\nx\r\n2000000\r\n"),
-      ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED, ONE_ECHO}},
+      ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED, ONE_ECHO},
+     .logs = TOO_LARGE},
+    {"32 MiB with all around it of 64 KiB, and a reply likewise: received whole, answered once",
+     {NEXT, SEND(HEAD("r1") CHUNKED "X: "), {PADDING, .number = 65449}, SEND("\r\n\r\n2000000;"), {PADDING, .number = 65526},
+      SEND("\r\n"), {FILL, .number = 33554432}, SEND("\r\n0\r\nT: "), {PADDING, .number = 65529}, SEND("\r\n\r\n"),
+      {ECHOED, .number = 33554432}, SEND("HTTP/1.1 200 A\r\n" CHUNKED "X: "), {PADDING, .number = 65485},
+      SEND("\r\n\r\nfffb;"), {PADDING, .number = 65529}, SEND("\r\n"), {PADDING, .number = 65531},
+      SEND("\r\n0\r\n\r\n"), ONE_ECHO}, .connections = 1},
     {"an event too large, of an invocation without an id",
      {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n")},
-     .fatal = "Lambda-Runtime-Aws-Request-Id: expected"},
+     .fatal = "Lambda-Runtime-Aws-Request-Id: it is missing"},
 
     /* Connections. */
     {"closed between two requests", {ONE_ECHO, {CLOSE}, ONE_ECHO}},
@@ -488,6 +609,12 @@ static const struct test tests[] = {
     {"SIGTERM while it waits", {NEXT, {SIGNAL, .number = SIGTERM}}, .ended_by = SIGTERM},
     {"SIGTERM before the first reply", {ONE_ECHO, NEXT, SEND("HTTP/1.1 2"), {SIGNAL, .number = SIGTERM}},
      .ended_by = SIGTERM},
+    {"SIGTERM to process 1", {ONE_ECHO, NEXT, {SIGNAL, .number = SIGTERM}}, .status = 143, AS_PROCESS_1},
+    {"SIGINT to process 1", {NEXT, {SIGNAL, .number = SIGINT}}, .status = 130, AS_PROCESS_1},
+    {"SIGTERM to process 1, whose handler has an action of its own",
+     {NEXT, {SIGNAL, .number = SIGTERM}, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), ACCEPTED},
+     .probe = true, .environment = {"PROBE_SIGNALS=1"}, AS_PROCESS_1},
+    {"SIGINT to another process", {NEXT, {SIGNAL, .number = SIGINT}}, .ended_by = SIGINT},
     {"a handler that crashes ends the process",
      {NEXT, EVENT("r1", 5, "crash")}, .ended_by = SIGKILL, .probe = true},
 
@@ -511,11 +638,13 @@ static const struct test tests[] = {
       RESPONSE("r1", "one"),
       {TRAILED, "Lambda-Runtime-Function-Error-Type: Function.L?ate\r\n"
                 "Lambda-Runtime-Function-Error-Body: "
-                "eyJlcnJvck1lc3NhZ2UiOiJiZVwiaGluZCIsImVycm9yVHlwZSI6IkZ1bmN0aW9uLkxcdTAwMGFhdGUiLCJzdGFja1RyYWNlIjpbXX0=\r\n"}, ACCEPTED, {CLOSED}, ONE_ECHO}, .probe = true},
+                "eyJlcnJvck1lc3NhZ2UiOiJiZVwiaGluZCIsImVycm9yVHlwZSI6IkZ1bmN0aW9uLkxcdTAwMGFhdGUiLCJzdGFja1RyYWNlIjpbXX0=\r\n"}, ACCEPTED, {CLOSED}, ONE_ECHO},
+     .logs = "ERROR r1 Function.L\rate: be\"hind\n", .probe = true},
     {"a prelude of 16,376 bytes", {NEXT, EVENT("r1", 7, "prelude"),
       {ASKED, POST_ROUTE "r1/response"}, ACCEPTED, {CLOSED}}, .probe = true},
     {"an error before the first byte: an invocation error", {NEXT, EVENT("r1", 5, "early"),
-      ERROR("r1", "Function.Early", "before"), HAS("Transfer-Encoding", NULL), ACCEPTED, ONE_ECHO}, .probe = true},
+      ERROR("r1", "Function.Early", "before"), HAS("Transfer-Encoding", NULL), ACCEPTED, ONE_ECHO},
+     .logs = "ERROR r1 Function.Early: before\n", .probe = true},
     {"streams that cannot be", {NEXT, EVENT("r1", 6, "misuse"), RESPONSE("r1", "refused"),
       HAS("Content-Length", "7"), ACCEPTED, ONE_ECHO}, .probe = true},
     {"a stream on a connection that was closed meanwhile", {NEXT, EVENT("r1", 16, "streamclosed one"),
@@ -530,7 +659,8 @@ static const struct test tests[] = {
      {NEXT, SEND(HEAD("r1") "Content-Length: 10\r\n\r\nstream oneHTTP/1.1 500 x\r\n\r\n"), {CLOSED},
       RESPONSE("r1", "one"), ACCEPTED, {CLOSED}, ONE_ECHO}, .probe = true},
     {"a stream cut off", {NEXT, EVENT("r1", 15, "streamcut 1 2 3"), {PARTLY, .number = 10}, {RESET}},
-     .fatal = "streamed response: the connection broke", .probe = true},
+     .status = 1, .logs = "ERROR r1 Function.Stream: cannot write\nFATAL r1 bootstrap: streamed response: the connection broke*\n",
+     .probe = true},
 
     /* What a function can call. */
     {"memory for one invocation, and again for the next",
@@ -592,7 +722,9 @@ static const struct test tests[] = {
       {CLOSED}, {ASKED, "POST /2018-06-01/runtime/restore/error",
        ERROR_JSON("Runtime.AfterRestoreError", "no way back")},
       ACCEPTED},
-     .fatal = "Runtime.AfterRestoreError", .probe = true,
+     .status = 1, .logs = "ERROR Runtime.AfterRestoreError: no way back\n"
+                          "FATAL bootstrap: initialization of the function failed: \"Runtime.AfterRestoreError\": *\n",
+     .probe = true,
      .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start", "PROBE_FAIL_RESTORE=1"}},
     {"a restore refused", {{ASKED, RESTORE_ROUTE, ""}, STATUS("404 x")},
      .fatal = "next restore: status 404", .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start"}},
@@ -615,8 +747,9 @@ struct run {
     int listener, connection, log;
     uint16_t port;
     pid_t pid;
-    bool leaves_a_child; /* when it becomes the runtime */
-    bool waiting;        /* the runtime waits for a reply */
+    unsigned connections; /* taken so far */
+    bool leaves_a_child;  /* when it becomes the runtime */
+    bool waiting;         /* the runtime waits for a reply */
     struct bytes input;
     struct request request;
     char problem[2048];
@@ -678,6 +811,7 @@ static bool take_connection(struct run *r) {
     if (!readable(r->listener, PATIENCE_MS))
         return problem(r, "no connection came");
     r->connection = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+    r->connections++;
     int on = 1;
     setsockopt(r->connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return r->connection >= 0 || problem(r, "accept: %s", strerror(errno));
@@ -804,6 +938,12 @@ static bool send_pattern(struct run *r, const struct step *s) {
     return sent || problem(r, "the runtime closed while it was sent an event");
 }
 
+static bool send_padding(struct run *r, size_t length) {
+    static char block[1 << 16];
+    memset(block, 'x', sizeof block);
+    return length <= sizeof block && send_all(r->connection, block, length);
+}
+
 static bool trickle(struct run *r, const struct step *s) {
     for (size_t i = 0; i < s->length; i++) {
         if (!send_all(r->connection, s->text + i, 1))
@@ -857,6 +997,8 @@ static bool do_step(struct run *r, const struct step *s) {
         return send_all(r->connection, s->text, s->length) || problem(r, "the runtime has closed");
     case TRICKLE:
         return trickle(r, s);
+    case PADDING:
+        return send_padding(r, s->number);
     case FILL:
     case CHUNKS:
         return send_pattern(r, s);
@@ -948,7 +1090,8 @@ static void become_runtime(const struct run *r, int log) {
 }
 
 static void start_with(struct run *r, int log) {
-    r->pid = fork();
+    r->pid =
+        r->test->process_1 ? (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0) : fork();
     if (r->pid == 0)
         become_runtime(r, log);
 }
@@ -957,9 +1100,9 @@ static void start(struct run *r) {
     start_with(r, r->log);
 }
 
-/* Waits until it ends by itself: by a signal, or with exit status 1 if that is 0. */
+/* Waits until it ends by itself: by a signal, or with the status of the case, or 1, if that is 0. */
 static bool ends(struct run *r, int by_signal) {
-    int status = 0, waited = 0;
+    int status = 0, waited = 0, expected = r->test->status ? r->test->status : 1;
     while (waitpid(r->pid, &status, WNOHANG) != r->pid) {
         if (waited > PATIENCE_MS)
             return problem(r, "expected it to end, but it runs");
@@ -968,10 +1111,10 @@ static bool ends(struct run *r, int by_signal) {
     }
     r->pid = -1;
     bool as_expected = by_signal ? WIFSIGNALED(status) && WTERMSIG(status) == by_signal
-                                 : WIFEXITED(status) && WEXITSTATUS(status) == 1;
+                                 : WIFEXITED(status) && WEXITSTATUS(status) == expected;
     return as_expected ||
            problem(r, "expected %s %d, got wait status %d", by_signal ? "signal" : "exit status",
-                   by_signal ? by_signal : 1, status);
+                   by_signal ? by_signal : expected, status);
 }
 
 static struct bytes all_of(int log) {
@@ -998,9 +1141,18 @@ static bool logged(struct run *r, const char *expected) {
     return fine;
 }
 
+static unsigned lines(const char *text) {
+    unsigned n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* As a whole, in as many lines as the pattern has, if it names any. */
 static bool matches(struct run *r, const char *pattern) {
     struct bytes text = all_of(r->log);
-    bool fine = fnmatch(pattern, text.data, FNM_NOESCAPE) == 0;
+    bool fine = fnmatch(pattern, text.data, FNM_NOESCAPE) == 0 &&
+                (!lines(pattern) || lines(pattern) == lines(text.data));
     if (!fine)
         problem(r, "on stderr: expected %s, got: %s", pattern, text.data);
     bytes_free(&text);
@@ -1012,7 +1164,7 @@ static bool ends_as_expected(struct run *r) {
     bool fine = ends(r, t->ended_by);
     if (fine && r->connection < 0 && readable(r->listener, 0))
         fine = problem(r, "made another connection before it ended");
-    return fine && logged(r, t->fatal);
+    return fine && (t->logs ? matches(r, t->logs) : logged(r, t->fatal));
 }
 
 static bool goes_on(struct run *r) {
@@ -1029,7 +1181,10 @@ static bool follows_script(struct run *r) {
     start(r);
     if (!do_steps(r, r->test->steps))
         return false;
-    return r->test->fatal || r->test->ended_by ? ends_as_expected(r) : goes_on(r);
+    const struct test *t = r->test;
+    bool fine = t->fatal || t->status || t->ended_by ? ends_as_expected(r) : goes_on(r);
+    return fine && (!t->connections || t->connections == r->connections ||
+                    problem(r, "made %u connections", r->connections));
 }
 
 /* ---- What no script can say ---- */
@@ -1144,6 +1299,15 @@ static bool replaces_a_dead_worker(struct run *r) {
            exchange(r, "hi", "hi") && logged(r, "worker: it ended");
 }
 
+/* Nor does one that exits end the environment, or the invocation that the other has. */
+static bool replaces_a_worker_that_exits(struct run *r) {
+    static const struct step late[] = {EVENT("r2", 7, "later 2"), {END}};
+    static const struct step exits[] = {EVENT("r1", 6, "exit 3"), {CLOSED}, {END}};
+    static const struct step answered = RESPONSE("r2", "xx");
+    return meets_workers(r, 2) && do_steps(&r[1], late) && do_steps(r, exits) && asks_for_next(r) &&
+           asked(&r[1], &answered) && exchange(r, "hi", "hi") && logged(r, "worker: it ended");
+}
+
 /* One that has served between its deaths is replaced as often as it takes. */
 static bool replaces_workers_for_ever(struct run *r) {
     static const struct step steps[] = {ACCEPTED, NEXT, {END}};
@@ -1188,10 +1352,42 @@ static bool leaves_no_orphan(struct run *r) {
     return fine;
 }
 
-/* One connection, and no second one. */
+/* One connection, and no second one, with the line that the case names. */
 static bool is_one_worker(struct run *r) {
     return meets_workers(r, 1) &&
-           (!readable(r->listener, 50) || problem(r, "more than one worker"));
+           (!readable(r->listener, 50) || problem(r, "more than one worker")) &&
+           exchange(r, "hi", "hi") && logged(r, r->test->warns);
+}
+
+static unsigned children_of(pid_t pid) {
+    char path[64];
+    unsigned child, n = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *children = fopen(path, "re");
+    while (children && fscanf(children, "%u", &child) == 1)
+        n++;
+    if (children)
+        fclose(children);
+    return n;
+}
+
+/* As many as Lambda may ask for, though most of them wait in vain to be let in here. */
+static bool starts_the_most_workers(struct run *r) {
+    enum { MOST = 1600 };
+    unsigned workers = 0;
+    start(r);
+    for (int waited = 0; workers < MOST && waited < PATIENCE_MS; waited += 20) {
+        usleep(20000);
+        workers = children_of(r->pid);
+    }
+    return (workers == MOST || problem(r, "%u workers", workers)) && logged(r, NULL);
+}
+
+/* As process 1, of a container. */
+static bool ends_with_its_workers(struct run *r) {
+    bool fine = meets_workers(r, 2);
+    kill(r->pid, SIGTERM);
+    return fine && ends(r, 0) && closes(r) && closes(&r[1]);
 }
 
 /* ---- Figures ---- */
@@ -1286,12 +1482,22 @@ static bool makes_few_system_calls(struct run *r) {
 #define CONCURRENCY(value) \
     { "AWS_LAMBDA_MAX_CONCURRENCY=" value }
 
+#define ONE_WORKER(value)                                                                       \
+    {                                                                                           \
+        "concurrency " value,                                                                   \
+            .play = is_one_worker, .probe = true, .environment = CONCURRENCY(value),            \
+            .warns =                                                                            \
+                "AWS_LAMBDA_MAX_CONCURRENCY: \"" value "\": expected a number from 1 to 1600; " \
+    }
+
 static const struct test tests_by_hand[] = {
     {"a late server", .play = connects_to_a_late_server},
     {"closed streams", .play = runs_with_closed_streams, .probe = true},
     {"a broken log", .play = survives_a_broken_log},
     {"workers work at once", .play = work_at_once, .probe = true, .environment = CONCURRENCY("4")},
     {"a dead worker is replaced", .play = replaces_a_dead_worker, .probe = true,
+     .environment = CONCURRENCY("2")},
+    {"a worker that exits is replaced", .play = replaces_a_worker_that_exits, .probe = true,
      .environment = CONCURRENCY("2")},
     {"workers are replaced for ever", .play = replaces_workers_for_ever, .probe = true,
      .environment = CONCURRENCY("2")},
@@ -1302,11 +1508,16 @@ static const struct test tests_by_hand[] = {
     {"another child is no worker", .play = is_not_misled_by_another_child, .probe = true,
      .environment = CONCURRENCY("2")},
     {"no orphans", .play = leaves_no_orphan, .probe = true, .environment = CONCURRENCY("64")},
-    {"concurrency 0", .play = is_one_worker, .probe = true, .environment = CONCURRENCY("0")},
-    {"concurrency -2", .play = is_one_worker, .probe = true, .environment = CONCURRENCY("-2")},
-    {"concurrency 2x", .play = is_one_worker, .probe = true, .environment = CONCURRENCY("2x")},
-    {"concurrency 1025", .play = is_one_worker, .probe = true, .environment = CONCURRENCY("1025")},
+    {"the most workers", .play = starts_the_most_workers, .environment = CONCURRENCY("1600"),
+     .needs = "test -z \"$RUN_WITH\" && test -r /proc/self/task/$$/children"},
+    ONE_WORKER("0"),
+    ONE_WORKER("-2"),
+    ONE_WORKER("2x"),
+    ONE_WORKER("1601"),
+    ONE_WORKER("many"),
     {"concurrency empty", .play = is_one_worker, .probe = true, .environment = CONCURRENCY("")},
+    {"SIGTERM to process 1, which has workers", .play = ends_with_its_workers, .probe = true,
+     .status = 143, AS_PROCESS_1, .environment = CONCURRENCY("2")},
     {"concurrency 1", .play = is_one_worker, .probe = true, .environment = CONCURRENCY("1")},
     {"100,000 invocations", .play = leaks_nothing, .needs = "test -z \"$RUN_WITH\""},
     {"system calls", .play = makes_few_system_calls,

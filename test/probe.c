@@ -20,12 +20,14 @@ static void ignore(int number) {
     (void)number;
 }
 
-/* PROBE_SIGNALS: from now on a signal every millisecond, to interrupt whatever waits. */
+/* PROBE_SIGNALS: from now on a signal every millisecond, to interrupt whatever waits; SIGTERM does
+ * no more than that. */
 static struct outcome prepare(void) {
     if (getenv("PROBE_SIGNALS")) {
         struct itimerval often = {{0, 1000}, {0, 1000}};
         struct sigaction interrupting = {.sa_handler = ignore};
         sigaction(SIGALRM, &interrupting, NULL);
+        sigaction(SIGTERM, &interrupting, NULL);
         setitimer(ITIMER_REAL, &often, NULL);
     }
     if (getenv("PROBE_SETENV"))
@@ -114,14 +116,24 @@ static struct outcome open_a_file(const struct order *order) {
     return number((uint64_t)dup(STDIN_FILENO)); /* stays open: only once in a test */
 }
 
-static struct outcome show_childrens_descriptors(const struct order *order) {
-    FILE *ls =
-        popen("for d in 3 4 5 6 7 8 9; do (: >&$d) 2>/dev/null && echo $d; done; echo .", "r");
-    size_t n = ls ? fread(answer, 1, sizeof answer, ls) : 0;
-    (void)order;
-    if (ls)
-        pclose(ls);
+static struct outcome run_shell(const struct order *order) {
+    char script[256];
+    snprintf(script, sizeof script, "%.*s", (int)order->rest.length, order->rest.data);
+    FILE *child = popen(script, "r");
+    size_t n = child ? fread(answer, 1, sizeof answer, child) : 0;
+    if (child)
+        pclose(child);
     return success((struct text){answer, n});
+}
+
+static struct outcome print_words(const struct order *order) {
+    printf("%.*s", (int)order->rest.length, order->rest.data);
+    log_info(order->invocation, S("printed"));
+    return success(S(""));
+}
+
+static struct outcome end_by_itself(const struct order *order) {
+    exit((int)number_in(order->rest));
 }
 
 static struct outcome log_words(const struct order *order) {
@@ -229,8 +241,10 @@ static const struct {
     {"trace", show_variable},   /* _X_AMZN_TRACE_ID */
     {"another", show_variable}, /* ANOTHER */
     {"open", open_a_file},
-    {"children", show_childrens_descriptors},
-    {"log", log_words}, /* LEVEL TEXT, where `long` stands for a long one */
+    {"sh", run_shell},       /* SCRIPT: with what it prints */
+    {"print", print_words},  /* TEXT: on standard output, by stdio, and then a line of the log */
+    {"exit", end_by_itself}, /* STATUS */
+    {"log", log_words},      /* LEVEL TEXT, where `long` stands for a long one */
     {"allocate", use_all_memory},
     {"grab", use_memory_of_length}, /* LENGTH */
     {"stream", stream_words},       /* WORD...: each a piece */
