@@ -91,6 +91,8 @@ static bool reference_address(struct text t, struct reference_address *to) {
     if (t.length > ADDRESS_MAX || !matches("%g*", t) || memchr(t.data, '?', t.length) ||
         memchr(t.data, '#', t.length))
         return false;
+    if (t.length >= 7 && strncasecmp(t.data, "http://", 7) == 0)
+        t = (struct text){t.data + 7, t.length - 7};
     snprintf(to->host, sizeof to->host, "%.*s", (int)t.length, t.data);
     snprintf(to->path, sizeof to->path, "%s", to->host + strcspn(to->host, "/"));
     to->host[strcspn(to->host, "/")] = '\0';
@@ -124,8 +126,7 @@ struct reference_reply {
     size_t body_length;
 };
 
-static const char *const status_lines[] = {"HTTP/1.0 %d%d%d", "HTTP/1.1 %d%d%d",
-                                           "HTTP/1.0 %d%d%d %v*", "HTTP/1.1 %d%d%d %v*", NULL};
+static const char *const status_lines[] = {"HTTP/1.%d %d%d%d", "HTTP/1.%d %d%d%d %v*", NULL};
 static const char *const chunk_lines[] = {"%x%x*", "%x%x*%b*;%v*", NULL};
 
 /* Takes a line off; its end is LF, or CRLF. */
@@ -138,6 +139,11 @@ static bool take_line(struct text *bytes, struct text *line) {
     if (line->length && line->data[line->length - 1] == '\r')
         line->length--;
     return true;
+}
+
+/* Not with LF alone, which RFC 9112 7.1 does not allow around chunks. */
+static bool ended_in_crlf(struct text line) {
+    return line.data[line.length] == '\r';
 }
 
 static struct text without_blanks(struct text t) {
@@ -254,7 +260,7 @@ static enum verdict take_chunks(struct text bytes, struct reference_reply *reply
         size_t digits = 0;
         while (digits < line.length && in_class('x', line.data[digits]))
             digits++;
-        if (!matches_any(chunk_lines, line) ||
+        if (!matches_any(chunk_lines, line) || !ended_in_crlf(line) ||
             !reference_number((struct text){line.data, digits}, 16, &size))
             return NOT_HTTP;
         if (size == 0)
@@ -266,13 +272,29 @@ static enum verdict take_chunks(struct text bytes, struct reference_reply *reply
         add_to_body(reply, (struct text){bytes.data, (size_t)size});
         bytes = (struct text){bytes.data + size, bytes.length - (size_t)size};
         if (bytes.length >= 1 && bytes.data[0] == '\n')
-            bytes = (struct text){bytes.data + 1, bytes.length - 1};
-        else if (bytes.length >= 2 && bytes.data[0] == '\r' && bytes.data[1] == '\n')
-            bytes = (struct text){bytes.data + 2, bytes.length - 2};
-        else
-            return bytes.length >= 2 ? NOT_HTTP : MORE_NEEDED;
+            return NOT_HTTP;
+        if (bytes.length < 2)
+            return MORE_NEEDED;
+        if (bytes.data[0] != '\r' || bytes.data[1] != '\n')
+            return NOT_HTTP;
+        bytes = (struct text){bytes.data + 2, bytes.length - 2};
     }
     return MORE_NEEDED;
+}
+
+/* One number, or a list of equal ones: RFC 9110 8.6. */
+static bool reference_length(struct text list, uint64_t *length) {
+    uint64_t first = 0;
+    for (size_t at = 0, end; at <= list.length; at = end + 1) {
+        for (end = at; end < list.length && list.data[end] != ',';)
+            end++;
+        if (!reference_number(without_blanks((struct text){list.data + at, end - at}), 10,
+                              length) ||
+            (at > 0 && *length != first))
+            return false;
+        first = *length;
+    }
+    return true;
 }
 
 static enum verdict take_body(struct text bytes, enum ending ending,
@@ -293,7 +315,7 @@ static enum verdict take_body(struct text bytes, enum ending ending,
             return BEYOND_EVENT_MAX;
         return ending == CLOSED ? VALID : MORE_NEEDED;
     }
-    if (!reference_number(reply->length, 10, &length))
+    if (!reference_length(reply->length, &length))
         return NOT_HTTP;
     if (length > EVENT_MAX)
         return BEYOND_EVENT_MAX;
@@ -472,7 +494,7 @@ static bool address_agrees(struct text text) {
     struct runtime runtime = {0};
     bool valid = reference_address(text, &expected);
     const struct sockaddr_in *address = &runtime.connection.address;
-    return parse_address(text, &runtime) == valid &&
+    return !parse_address(text, &runtime) == valid &&
            (!valid || (ntohl(address->sin_addr.s_addr) == expected.address &&
                        ntohs(address->sin_port) == expected.port &&
                        equal(runtime.host, text_of(expected.host)) &&

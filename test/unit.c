@@ -262,39 +262,145 @@ static void test_base64(void) {
     }
 }
 
-/* However long the text, a line is whole: the end of its JSON, one line end, the limit kept. */
-static void test_log_lines(void) {
+/* ---- The log ---- */
+
+static bool take_byte(struct text *from, char byte) {
+    bool fits = from->length && from->data[0] == byte;
+    if (fits)
+        *from = without(*from, 1);
+    return fits;
+}
+
+static bool take_json_string(struct text *from) {
+    if (!take_byte(from, '"'))
+        return false;
+    while (from->length && from->data[0] != '"') {
+        bool escape = from->data[0] == '\\';
+        size_t used = !escape ? 1 : from->length > 1 && from->data[1] == 'u' ? 6 : 2;
+        if ((unsigned char)from->data[0] < ' ' || used > from->length)
+            return false;
+        *from = without(*from, used);
+    }
+    return take_byte(from, '"');
+}
+
+/* A line that is a JSON object of strings, and nothing else. */
+static bool is_json_line(struct text line) {
+    bool fine = take_byte(&line, '{');
+    do
+        fine = fine && take_json_string(&line) && take_byte(&line, ':') && take_json_string(&line);
+    while (fine && take_byte(&line, ','));
+    return fine && equal(line, S("}\n"));
+}
+
+static bool is_one_line(struct text line) {
+    return line.length && memchr(line.data, '\n', line.length) == line.data + line.length - 1;
+}
+
+/* However long its parts, and however much longer they become when they are escaped, an entry is one
+ * whole line within the limit. */
+static void test_log_entries(void) {
     enum { MOST = 60 * 1024 };
-    static char text[MOST + 100], storage[LOG_LINE_MAX];
-    struct invocation invocation = {.request_id = S("r1")};
-    for (size_t length = MOST - 200; length <= sizeof text; length++) {
-        struct buffer line = {storage, 0, sizeof storage, false};
-        memset(text, length % 2 ? '\n' : 'x', sizeof text);
-        append_text_log(&line, LEVEL_INFO, &invocation, (struct text){text, length});
-        check(line.length == (length + 9 < MOST ? length + 9 : MOST) &&
-                  memchr(storage, '\n', line.length) == storage + line.length - 1,
-              "text line", first_bytes(text_in(&line), 20));
-        line = (struct buffer){storage, 0, sizeof storage, false};
-        append_json_log(&line, LEVEL_INFO, &invocation, (struct text){text, length});
-        bool cut_at_the_limit = length % 2 || length < MOST || line.length == MOST;
-        check(cut_at_the_limit && line.length <= MOST && line.length > MOST - 200 &&
-                  memcmp(storage + line.length - 3, "\"}\n", 3) == 0 &&
-                  memchr(storage, '\n', line.length) == storage + line.length - 1,
-              "JSON line", first_bytes(text_in(&line), 20));
+    static char bytes[HEAD_MAX];
+    static const char kinds[] = "x\n\1\"";
+    for (const char *kind = kinds; *kind; kind++) {
+        struct text all = {memset(bytes, *kind, sizeof bytes), sizeof bytes};
+        const struct invocation small = {.request_id = S("r1")},
+                                large = {.request_id = first_bytes(all, REQUEST_ID_MAX),
+                                         .tenant_id = all,
+                                         .trace_id = all};
+        for (size_t length = 0; length <= MOST + 100;
+             length += length < 20 || length > MOST - 20 ? 1 : 313) {
+            for (int odd = 0; odd < 2; odd++) {
+                const struct invocation *invocation = odd ? &large : &small;
+                struct text message = {bytes, length},
+                            type = odd ? first_bytes(all, ERROR_TYPE_MAX) : absent;
+                size_t before = odd ? 5 + 1 + 256 + 1 + 256 + 2 : 5 + 1 + 2 + 1;
+                struct buffer line = {wall - MOST, 0, MOST, false};
+                append_text_entry(&line, LEVEL_ERROR, invocation, type, message);
+                check(line.length == (before + length < MOST ? before + length + 1 : MOST) &&
+                          is_one_line(text_in(&line)) && !line.overflow,
+                      "text entry", first_bytes(text_in(&line), 20));
+                line = (struct buffer){wall - MOST, 0, MOST, false};
+                append_json_entry(&line, LEVEL_ERROR, invocation, type, message);
+                check(is_json_line(text_in(&line)) && !line.overflow &&
+                          (length < MOST || line.length > MOST - 6),
+                      "JSON entry", first_bytes(text_in(&line), 20));
+            }
+        }
     }
 }
 
-/* However little room there is, the document is whole; in trailers it stays within 4 KB. */
 static void test_plain_lines(void) {
     char storage[100];
     struct buffer line = {storage, 0, sizeof storage, false};
-    append_text_log(&line, LEVEL_WARN, NULL, S("while initializing"));
+    append_text_entry(&line, LEVEL_WARN, NULL, absent, S("while initializing"));
+    append_text_entry(&line, LEVEL_ERROR, NULL, S("A\nb"), S("c\n"));
     append_error_type(&line, &(struct outcome){.error_type = S("a b\n\xc3")});
-    check(equal(text_in(&line), S("WARN while initializing\n"
+    check(equal(text_in(&line), S("WARN while initializing\nERROR A\rb: c\r\n"
                                   "Lambda-Runtime-Function-Error-Type: a b??\r\n")),
           "plain lines", text_in(&line));
 }
 
+/* What is written to standard error from now on can be read at *log; before it is written again. */
+static int divert_stderr(int *log) {
+    int before = dup(STDERR_FILENO);
+    *log = memfd_create("log", 0);
+    dup2(*log, STDERR_FILENO);
+    return before;
+}
+
+/* The runtime's own messages: whole, whatever was found, and whoever is served. */
+static void test_messages(void) {
+    static char bytes[HEAD_MAX], line[LOG_LINE_MAX + 1];
+    static const char advice[] = "expected host:port, the host as an IPv4 number or localhost, the "
+                                 "port from 1 to 65535, such as 127.0.0.1:9001";
+    memset(bytes, '\1', sizeof bytes);
+    struct text all = {bytes, sizeof bytes};
+    const struct invocation large = {
+        .request_id = first_bytes(all, REQUEST_ID_MAX), .tenant_id = all, .trace_id = all};
+    int log, before = divert_stderr(&log);
+    logging.current = &large;
+    for (size_t length = 0; length < 2 * FOUND_MAX; length++)
+        for (int json = 0; json < 2; json++) {
+            logging.json = json;
+            (void)!ftruncate(log, 0);
+            lseek(log, 0, SEEK_SET);
+            message(LEVEL_WARN, "AWS_LAMBDA_RUNTIME_API", (struct text){bytes, length}, advice);
+            ssize_t n = pread(log, line, sizeof line, 0);
+            struct text got = {line, n > 0 ? (size_t)n : 0},
+                        end = json ? S("127.0.0.1:9001\"}\n") : S("127.0.0.1:9001\n");
+            check(got.length > end.length && got.length <= LOG_LINE_MAX && is_one_line(got) &&
+                      (!json || is_json_line(got)) &&
+                      equal(without(got, got.length - end.length), end),
+                  "message", got);
+        }
+    logging.current = NULL;
+    logging.json = false;
+    dup2(before, STDERR_FILENO);
+    close(log);
+}
+
+/* Why a system call failed, in words where the reason is to be expected. */
+static void test_reasons(void) {
+    static const struct {
+        int number;
+        const char *text;
+    } rows[] = {{ECONNREFUSED, "bootstrap: x: connection refused"},
+                {ENETUNREACH, "bootstrap: x: network is unreachable"},
+                {EAGAIN, "bootstrap: x: too many processes"},
+                {ENOMEM, "bootstrap: x: out of memory"},
+                {EMFILE, "bootstrap: x: too many open files"},
+                {EPERM, "bootstrap: x: operation not permitted"},
+                {4711, "bootstrap: x: errno 4711"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        errno = rows[i].number;
+        const struct buffer *text = begin_message("x:");
+        check(equal(text_in(text), text_of(rows[i].text)), "reason", text_in(text));
+    }
+}
+
+/* However little room there is, the document is whole; in trailers it stays within 4 KB. */
 static void test_error_documents(void) {
     enum { TYPE = 256, MESSAGE = 64 * 1024 };
     static char bytes[MESSAGE + 100], plain[5000];
@@ -304,10 +410,11 @@ static void test_error_documents(void) {
         struct outcome error =
             failure((struct text){bytes, type}, (struct text){bytes, sizeof bytes});
         size_t shown = type < TYPE ? type : TYPE;
-        for (size_t most = 2000; most < 2100; most++) {
+        for (size_t most = 0; most < 2100; most++) {
             struct text json = error_json(&error, most), tail = {json.data + json.length - 17, 17};
-            check(json.length <= most && json.length > most - 8 &&
-                      equal(tail, S(",\"stackTrace\":[]}")),
+            bool has_room = most >= 50 + 6 * shown; /* for the document without a message */
+            check(json.length <= most && (!has_room || (json.length > most - 8 &&
+                                                        equal(tail, S(",\"stackTrace\":[]}")))),
                   "error", json);
         }
         check(error_type(&error).length == shown, "type", absent);
@@ -447,6 +554,14 @@ static void test_addresses(void) {
         {"LocalHost:8080/", 0x7f000001, 8080, "LocalHost:8080", ""},
         {"10.0.0.1/_runtime/f", 0x0a000001, 80, "10.0.0.1", "/_runtime/f"},
         {"10.0.0.1:007/a//", 0x0a000001, 7, "10.0.0.1:007", "/a"},
+        {"http://127.0.0.1:1", 0x7f000001, 1, "127.0.0.1:1", ""},
+        {"HTTP://localhost/a//", 0x7f000001, 80, "localhost", "/a"},
+        {"http:/", 0, 0, NULL, NULL},
+        {"http://", 0, 0, NULL, NULL},
+        {"http:///127.0.0.1", 0, 0, NULL, NULL},
+        {"http://http://127.0.0.1", 0, 0, NULL, NULL},
+        {"https://127.0.0.1", 0, 0, NULL, NULL},
+        {"ttp://127.0.0.1", 0, 0, NULL, NULL},
         {"", 0, 0, NULL, NULL},
         {":9001", 0, 0, NULL, NULL},
         {"/", 0, 0, NULL, NULL},
@@ -467,7 +582,6 @@ static void test_addresses(void) {
         {"local:1", 0, 0, NULL, NULL},
         {"localhost.:1", 0, 0, NULL, NULL},
         {"[::1]:1", 0, 0, NULL, NULL},
-        {"http://127.0.0.1:1", 0, 0, NULL, NULL},
         {"127.0.0.1:1/a b", 0, 0, NULL, NULL},
         {"127.0.0.1:1/\x7f", 0, 0, NULL, NULL},
         {"127.0.0.1:1/\xc3\xa9", 0, 0, NULL, NULL},
@@ -477,7 +591,7 @@ static void test_addresses(void) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct runtime runtime = {0};
         struct text setting = at_wall(text_of(rows[i].setting));
-        bool valid = parse_address(setting, &runtime);
+        bool valid = !parse_address(setting, &runtime);
         const struct sockaddr_in *a = &runtime.connection.address;
         check(valid == (rows[i].port != 0) &&
                   (!valid || (ntohl(a->sin_addr.s_addr) == rows[i].address &&
@@ -490,8 +604,8 @@ static void test_addresses(void) {
     struct runtime runtime = {0};
     memset(longest, 'x', sizeof longest);
     memcpy(longest, "1.2.3.4/", 8);
-    check(parse_address((struct text){longest, 1024}, &runtime), "longest address", absent);
-    check(!parse_address((struct text){longest, 1025}, &runtime), "longer", absent);
+    check(!parse_address((struct text){longest, 1024}, &runtime), "longest address", absent);
+    check(parse_address((struct text){longest, 1025}, &runtime), "longer", absent);
 }
 
 /* ---- The scripted server ---- */
@@ -513,6 +627,8 @@ static bool silent; /* nothing has come */
 static ssize_t scripted_recv(int descriptor, void *to, size_t room, int flags) {
     (void)descriptor;
     errno = EAGAIN;
+    if (room == 0)
+        check(false, "receives into no room", absent);
     if (flags && silent)
         return -1;
     size_t n = script.at == 0 ? script.first : script.piece;
@@ -650,6 +766,26 @@ static void test_attempts(void) {
     check(closed == 6 && paused_ms == 340, "six attempts", absent);
 }
 
+/* Without an event: asked again after 1, 2, 4 ... 512 ms, and from then on every second. */
+static void test_asking_again(void) {
+    struct runtime runtime = {0};
+    static char memory[HEAD_MAX + 1000], bytes[1000];
+    struct buffer to = {bytes, 0, sizeof bytes, false};
+    struct reply reply;
+    for (int i = 0; i < 12; i++)
+        append(&to, S("HTTP/1.1 204 No Content\r\n\r\n"));
+    append(&to,
+           S("HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 0\r\n\r\n"));
+    use_memory(&runtime.connection, memory, sizeof memory);
+    play(text_in(&to), 27, 27); /* one 204 at a time */
+    closed = paused_ms = 0;
+    wire.taken = (struct buffer){0};
+    check(next_invocation(&runtime, &reply) && equal(reply.invocation.request_id, S("r1")) &&
+              closed == 0 && paused_ms == 1023 + 2 * 1000,
+          "asked again", absent);
+    hang_up(&runtime.connection);
+}
+
 /* ---- Lifecycle ---- */
 
 static void test_cleaning_up(void) {
@@ -669,15 +805,17 @@ static void test_concurrency(void) {
     static const struct {
         const char *setting;
         size_t workers;
-    } rows[] = {{"1", 1}, {"2", 2}, {"10", 10}, {"1024", 1024}, {"1025", 1},
+    } rows[] = {{"1", 1}, {"2", 2}, {"10", 10}, {"1600", 1600}, {"1601", 1},
                 {"0", 1}, {"", 1},  {"a", 1},   {"-2", 1},      {"99999999999999999999", 1}};
     char **before = environ;
+    logging.least = LEVEL_FATAL;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char variable[64] = "AWS_LAMBDA_MAX_CONCURRENCY=", *variables[] = {variable, NULL};
         strcat(variable, rows[i].setting);
         environ = variables;
         check(concurrency() == rows[i].workers, "concurrency", text_of(rows[i].setting));
     }
+    logging.least = LEVEL_TRACE;
     environ = before;
 }
 
@@ -765,7 +903,16 @@ static void test_framing(void) {
         FRAMED("1.0 keep-alive", "HTTP/1.0 200\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", "x", 200, true),
         FRAMED("1.0 keep-alive and close", "HTTP/1.0 200\r\nConnection: keep-alive, close\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
         NOT("\r\n\r\n"),
-        NOT("HTTP/1.2 200 OK\r\n\r\n"),
+        FRAMED("1.2", "HTTP/1.2 200\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", "x", 200, true),
+        FRAMED("1.9, close", "HTTP/1.9 200\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
+        FRAMED("a list of lengths", OK "Content-Length: 01,\t1 ,1\r\n\r\nx", "x", 200, true),
+        FRAMED("lists of lengths", OK "Content-Length: 1, 1\r\nContent-Length: 1, 1\r\n\r\nx", "x", 200, true),
+        FRAMED("LF in a trailer section", CH "1\r\na\r\n0\r\nb: c\n\n", "a", 200, true),
+        NOT("HTTP/1.10 200 OK\r\n\r\n"),
+        NOT("HTTP/1. 200 OK\r\n\r\n"),
+        NOT("HTTP/1.a 200 OK\r\n\r\n"),
+        NOT("HTTP/0.9 200 OK\r\n\r\n"),
+        NOT("HTTP/2.0 200 OK\r\n\r\n"),
         NOT("HTTP/1.1  200 OK\r\n\r\n"),
         NOT("http/1.1 200 OK\r\n\r\n"),
         NOT("HTTP/1.1 +20 OK\r\n\r\n"),
@@ -778,7 +925,11 @@ static void test_framing(void) {
         NOT(OK "a:\x01\r\n\r\n"),
         NOT(OK "a: b\r\n c\r\n\r\n"),
         NOT(OK "a: b\r\n\tc: d\r\n\r\n"),
-        NOT(OK "Content-Length: 1, 1\r\n\r\nx"),
+        NOT(OK "Content-Length: 1, 2\r\n\r\nx"),
+        NOT(OK "Content-Length: 1,\r\n\r\nx"),
+        NOT(OK "Content-Length: ,1\r\n\r\nx"),
+        NOT(OK "Content-Length: 1,,1\r\n\r\nx"),
+        NOT(OK "Content-Length: 1\r\nContent-Length: 1, 1\r\n\r\nx"),
         NOT(OK "Content-Length: 1 1\r\n\r\nx"),
         NOT(OK "Content-Length: 01\r\nContent-Length: 1\r\n\r\nx"),
         NOT(OK "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
@@ -789,6 +940,9 @@ static void test_framing(void) {
         NOT(CH "1;\x01\r\na\r\n0\r\n\r\n"),
         NOT(CH ";1\r\na\r\n0\r\n\r\n"),
         NOT(CH "1\r\na0\r\n\r\n"),
+        NOT(CH "1\na\r\n0\r\n\r\n"),
+        NOT(CH "1\r\na\n0\r\n\r\n"),
+        NOT(CH "1\r\na\r\n0\n\r\n"),
         NOT(CH "0\r\n\r: a\r\n\r\n"),
     };
     static const struct framed ended[] = {
@@ -871,8 +1025,10 @@ int main(void) {
     test_buffer();
     test_timestamps();
     test_base64();
-    test_log_lines();
+    test_log_entries();
     test_plain_lines();
+    test_messages();
+    test_reasons();
     test_error_documents();
     test_settings();
     test_trace_variable();
@@ -886,6 +1042,7 @@ int main(void) {
     test_breaking_off();
     test_broken_stream();
     test_attempts();
+    test_asking_again();
     test_cleaning_up();
     test_concurrency();
     test_deaths();
