@@ -41,7 +41,7 @@ for part in '"functionName":"function"' '"functionVersion":"$LATEST"' '"memorySi
     expect context '{}' "*$part*"
 done
 expect fail '"no"' '' 1 '"errorMessage":"\"no\"","errorType":"Function.Refused"'
-expect fail '"no"' '' 1 'ERROR '
+expect fail '"no"' '' 1 ' Function.Refused: "no"'
 export RESOURCE="$PWD/test/handlers/init.c"
 expect init '{}' '*init.c - opens a resource once*'
 RESOURCE=/nowhere
