@@ -112,6 +112,8 @@ static const struct call {
     CALL(connect, LIFE),
     CALL(writev, LIFE),
     CALL(rt_sigaction, LIFE),
+    CALL(rt_sigprocmask, LIFE), /* of musl's sigaction */
+    CALL(rt_sigreturn, LIFE),   /* from SIGPIPE */
     CALL(recvfrom, LIFE),
     CALL(close, LIFE),
     CALL(shutdown, LIFE),
@@ -120,12 +122,11 @@ static const struct call {
     CALL(write, LIFE),
     CALL(exit_group, LIFE),
     CALL(mmap, WORKERS),
-    CALL(getpid, WORKERS),
+    CALL(getpid, LIFE), /* process 1 has signals of its own */
     CALL(getppid, WORKERS),
     CALL(wait4, WORKERS),
     CALL(prctl, WORKERS),
-    CALL(rt_sigprocmask, WORKERS), /* of _Fork, which also asks */
-    CALL(gettid, WORKERS),
+    CALL(gettid, WORKERS), /* of _Fork */
 #ifdef __x86_64__
     CALL(arch_prctl, MUSL),
     CALL(poll, LIFE),
@@ -349,10 +350,11 @@ static bool loses_its_server(struct life *l) {
     return true;
 }
 
-/* Small, large, small again so that memory is given back, refused, cut short. */
+/* Small, large, small again so that memory is given back, told of a closed pipe, refused, cut short. */
 static bool lives(struct life *l) {
     return echoes(l, 11, "202 A") && echoes(l, LARGE, "413 Large") && echoes(l, 1, "202 A") &&
-           echoes(l, 2, "202 A") && refuses_early(l) && asked(l, 'G') && loses_its_server(l);
+           kill(l->pid, SIGPIPE) == 0 && echoes(l, 2, "202 A") && refuses_early(l) &&
+           asked(l, 'G') && loses_its_server(l);
 }
 
 /* One worker serves and is then ended by a 500; another one takes its place. */
