@@ -145,8 +145,17 @@ struct test {
     NEXT, SEND(HEAD("r1") "Lambda-Runtime-Deadline-Ms: " ms "\r\nContent-Length: 2\r\n\r\nhi"),     \
     RESPONSE("r1", "hi")
 #define FAILS(id) NEXT, EVENT(id, 8, "fail A b"), ERROR(id, "A", "b")
+#define STREAMS NEXT, EVENT("r1", 10, "stream one"), RESPONSE("r1", "one")
+#define REFUSED_ERROR(id) "ERROR " id " A: b\nWARN " id " *: status 413: *\n"
 #define REFUSALS "WARN *: status 413: *\nWARN *: status 413: *\n"
 #define AS_PROCESS_1 .process_1 = true, .needs = "unshare -pf true 2>/dev/null"
+/* All that an event may have, and the head of the reply to its answer. */
+#define LARGEST_EVENT                                                                              \
+    NEXT, SEND(HEAD("r1") CHUNKED "X: "), {PADDING, .number = 65449}, SEND("\r\n\r\n2000000;"),    \
+    {PADDING, .number = 65526}, SEND("\r\n"), {FILL, .number = 33554432},                          \
+    SEND("\r\n0\r\nT: "), {PADDING, .number = 65529}, SEND("\r\n\r\n"),                           \
+    {ECHOED, .number = 33554432}, SEND("HTTP/1.1 200 A\r\n" CHUNKED "X: "),                        \
+    {PADDING, .number = 65485}, SEND("\r\n\r\n")
 /* A status that the server answers a response with, after which the runtime goes on. */
 #define GOES_ON(status)                                                                            \
     {"response answered " status,                                                                  \
@@ -349,16 +358,19 @@ static const struct test tests[] = {
                           "FATAL r1 bootstrap: the answer to one event: \"r1\": refused three times in a row; exiting\n"},
     {"an error refused three times in a row, without a deadline",
      {FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x")}, .probe = true,
-     .status = 1, .logs = "ERROR *\nWARN *: status 413: *\nERROR *\nWARN *: status 413: *\nERROR *\nWARN *: status 413: *\n"
+     .status = 1, .logs = REFUSED_ERROR("r1") REFUSED_ERROR("r1") REFUSED_ERROR("r1")
                           "FATAL r1 bootstrap: the answer to one event: \"r1\": refused three times in a row; exiting\n"},
     {"answers refused, with another deadline in between",
      {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("6"), STATUS("413 x"),
       WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x")},
      .logs = REFUSALS "WARN *: status 413: *\nWARN *: status 413: *\nWARN *: status 413: *\n"},
     {"answers refused, with another id in between",
-     {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), ONE_ECHO,
-      WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x")},
-     .logs = REFUSALS "WARN *: status 413: *\nWARN *: status 413: *\n"},
+     {FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x"), FAILS("r2"), STATUS("413 x"), FAILS("r1"),
+      STATUS("413 x"), FAILS("r1"), STATUS("413 x")}, .probe = true,
+     .logs = REFUSED_ERROR("r1") REFUSED_ERROR("r1") REFUSED_ERROR("r2") REFUSED_ERROR("r1") REFUSED_ERROR("r1")},
+    {"streams refused, and then one whose reply is lost",
+     {STREAMS, STATUS("413 x"), STREAMS, STATUS("413 x"), STREAMS, {CLOSE}, ONE_ECHO}, .probe = true,
+     .logs = REFUSALS "WARN r1 bootstrap: streamed response: all sent*\n"},
     {"answers refused, with an accepted one in between",
      {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), ACCEPTED,
       WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x")},
@@ -382,7 +394,8 @@ static const struct test tests[] = {
       NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE}, ONE_ECHO}, .connections = 7},
     {"next answered 204 with heads of 64 KB, which leave room for the largest event",
      {NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH,
-      NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, SEND(HEAD("r1") "Content-Length: 33554432\r\n\r\n"),
+      NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH,
+      NEXT, SEND(HEAD("r1") "Content-Length: 33554432\r\n\r\n"),
       {FILL, .number = 33554432}, {ECHOED, .number = 33554432}, ACCEPTED}},
     {"next answered 202", {NEXT, STATUS("202 x")}, .fatal = "next invocation: status 202"},
     {"next answered 404", {NEXT, STATUS("404 x")}, .fatal = "next invocation: status 404"},
@@ -538,11 +551,10 @@ static const struct test tests[] = {
      {NEXT, SEND(HEAD("r1") CHUNKED "\r\n2000001;x\r\nx"), {RESET},
       ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED, ONE_ECHO}, .logs = TOO_LARGE},
     {"32 MiB with all around it of 64 KiB, and a reply likewise: received whole, answered once",
-     {NEXT, SEND(HEAD("r1") CHUNKED "X: "), {PADDING, .number = 65449}, SEND("\r\n\r\n2000000;"), {PADDING, .number = 65526},
-      SEND("\r\n"), {FILL, .number = 33554432}, SEND("\r\n0\r\nT: "), {PADDING, .number = 65529}, SEND("\r\n\r\n"),
-      {ECHOED, .number = 33554432}, SEND("HTTP/1.1 200 A\r\n" CHUNKED "X: "), {PADDING, .number = 65485},
-      SEND("\r\n\r\nfffb;"), {PADDING, .number = 65529}, SEND("\r\n"), {PADDING, .number = 65531},
+     {LARGEST_EVENT, SEND("fffb;"), {PADDING, .number = 65529}, SEND("\r\n"), {PADDING, .number = 65531},
       SEND("\r\n0\r\n\r\n"), ONE_ECHO}, .connections = 1},
+    {"the same, with a reply that would leave no room for its end: given up, answered once",
+     {LARGEST_EVENT, SEND("20000;"), {PADDING, .number = 65528}, SEND("\r\n"), {CLOSED}, ONE_ECHO}, .connections = 2},
     {"an event too large, of an invocation without an id",
      {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n")},
      .fatal = "Lambda-Runtime-Aws-Request-Id: it is missing"},
