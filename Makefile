@@ -36,7 +36,7 @@ endif
 # through bounded buffers; pages of their own for constants.
 CFLAGS ?= -Os
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
-BUILD = -std=c11 $(WARNINGS) $(CFLAGS) -I. -static -s -ffunction-sections -fdata-sections \
+BUILD = -std=gnu11 $(WARNINGS) $(CFLAGS) -I. -static -s -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables -fno-pie -no-pie -Wl,--gc-sections \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64
 # Says what is missing, or that the executable will be larger than it could be.
