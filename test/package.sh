@@ -133,7 +133,8 @@ x86_64 | amd64) arch=x86_64 ;;
 arm64 | aarch64) arch=arm64 ;;
 *) die "ARCH=$2: expected x86_64 (or amd64) or arm64 (or aarch64)" ;;
 esac
-command -v zip >/dev/null || die "zip is missing; expected it in PATH (apt-get install zip)"
+command -v zip >/dev/null ||
+    die "zip is missing; expected it in PATH (apt-get install zip, apk add zip, dnf install zip)"
 check_executable "$1" "$arch"
 pack "$1" "$3"
 report "$1" "$arch" "$3"
