@@ -5,11 +5,15 @@
 
 # ---- What may be given: make ARCH=arm64, make CC=clang, make HANDLER=path/to/hello.c ----
 
-# The file to compile; the last one that was built, until make clean or another one is given.
-HANDLER ?= $(or $(shell cat build/handler 2>/dev/null),bootstrap.c)
+# The file to compile. Nothing is remembered from one make to the next: what is not given, here or in
+# the environment, is the default. Only what is deployed has to be named.
+HANDLER ?= bootstrap.c
 ifeq ($(filter clean help,$(MAKECMDGOALS)),)
-$(foreach file,$(HANDLER),$(if $(wildcard $(file)),,$(error \
-	HANDLER=$(file): no such file; expected a C file (make remembers the last one until make clean))))
+$(foreach file,$(or $(strip $(HANDLER)),''),$(if $(wildcard $(file)),,$(error \
+	HANDLER=$(file): no such file; expected a C file)))
+endif
+ifeq ($(filter deploy,$(MAKECMDGOALS)) $(origin HANDLER),deploy file)
+$(error HANDLER is missing; expected HANDLER=hello.c, or HANDLER=bootstrap.c for the echo)
 endif
 ARCH ?= $(shell uname -m)
 EVENT ?= {"text":"Hello"}
@@ -17,7 +21,7 @@ BOOTSTRAP ?= ./bootstrap
 HOST_CC ?= cc
 # As it was given, with its dollar signs.
 override EVENT := $(value EVENT)
-export EVENT BOOTSTRAP ARCH FUNCTION ROLE
+export EVENT BOOTSTRAP FUNCTION ROLE
 
 # arm64 and amd64 are other names for two of the kernel's.
 MACHINE := $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))
@@ -26,7 +30,7 @@ CROSS := $(filter-out $(shell uname -m),$(MACHINE))
 # musl's compiler for the executable, wherever there is one. On Alpine that is the system's own.
 # Else the system's compiler with its C library, which works, at some 700 KB.
 ifeq ($(origin CC),default)
-CC := $(if $(CROSS),$(CROSS)-linux-musl-gcc,$(or $(shell command -v musl-gcc),$(shell command -v cc),cc))
+CC := $(if $(CROSS),$(CROSS)-linux-musl-gcc,$(or $(shell command -v musl-gcc 2>/dev/null),cc))
 endif
 
 # Small first: what each flag saves, in bytes, is in test/README.md. As for hardening, decided by the
@@ -39,12 +43,22 @@ WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
 BUILD = -std=gnu11 $(WARNINGS) $(CFLAGS) -I. -static -s -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables -fno-pie -no-pie -Wl,--gc-sections \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64
+COMMAND = $(strip $(CC) $(BUILD) $(HANDLER))
 # Says what is missing, or that the executable will be larger than it could be.
 DEBIAN = $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(MACHINE)))
 CHECK_CC = if ! $(CC) -dumpmachine >/dev/null 2>&1; then echo 'make: no compiler $(CC); install one:' \
 	'$(if $(CROSS),dpkg --add-architecture $(DEBIAN) && apt-get update && apt-get install gcc-$(subst _,-,$(MACHINE))-linux-gnu musl-dev:$(DEBIAN) (Debian),apt-get install musl-tools gcc (Debian, Ubuntu), apk add gcc musl-dev (Alpine), dnf install gcc glibc-static (Amazon Linux))' >&2; exit 1; \
 	elif echo '\#include <features.h>' | $(CC) -E -dM -x c - 2>/dev/null | grep -q __GLIBC__; then \
 	echo 'make: $(CC) has no musl and makes a larger executable; on Debian and Ubuntu: apt-get install musl-tools' >&2; fi
+
+# Makes an executable of these sources, and a note of the headers that they include. None is left where
+# that fails, which would be another handler's.
+define COMPILE
+@$(CHECK_CC)
+@rm -f $@
+@$(CC) $(BUILD) -MM -MP -MT $@ $1 >build/$(@:build/%=%).d 2>/dev/null || :
+$(CC) $(BUILD) $1 -o $@
+endef
 
 TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
 
@@ -61,25 +75,28 @@ all: bootstrap
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo 'make HANDLER=hello.c   the same from your file, which includes bootstrap.c; make remembers it'
+	@echo 'make HANDLER=hello.c   the same from your file, which includes bootstrap.c; or export HANDLER=hello.c'
 	@echo 'make run      invokes the function once, with EVENT, and prints its response'
 	@echo 'make test     all tests that need a C compiler and nothing else'
 	@echo 'make serve    the Invoke API at 127.0.0.1:9000 (PORT, TIMEOUT, MEMORY, CONCURRENCY), for curl and the AWS CLI'
 	@echo 'make trace    one cold invocation as the bytes on the wire'
 	@echo 'make zip      function.zip for Lambda; make ARCH=arm64 zip for Graviton'
-	@echo 'make deploy, make invoke, make undeploy   with FUNCTION, ROLE, EVENT, MEMORY, TIMEOUT, by the AWS CLI'
+	@echo 'make deploy, make invoke, make undeploy   HANDLER, FUNCTION, ROLE, EVENT, MEMORY, TIMEOUT; by the AWS CLI'
 	@echo 'make bench    measures bootstrap, and PEERS, against the least that is possible'
 	@echo 'make size     sizes of the executable, and what is largest in it'
 	@echo 'make clean    removes what was built'
 
 bootstrap: $(HANDLER) bootstrap.c build/command
-	@$(CHECK_CC)
-	$(CC) $(BUILD) $(HANDLER) -o $@
-	@echo '$(HANDLER)' >build/handler
+	$(call COMPILE,$(HANDLER))
 
-# Changes when the command does, so that another compiler or handler builds anew.
-build/command: always | build
-	@echo '$(CC) $(BUILD) $(HANDLER)' | cmp -s - $@ || echo '$(CC) $(BUILD) $(HANDLER)' > $@
+# Newer than what another command has built, which is then built anew; else headers count as well.
+ifeq ($(shell cat build/command 2>/dev/null),$(COMMAND))
+-include $(wildcard build/*.d build/*/*.d)
+else
+build/command: always
+endif
+build/command: | build
+	@printf '%s\n' '$(subst ','\'',$(COMMAND))' >$@
 
 # ---- Using it on this machine ----
 
@@ -104,7 +121,7 @@ size: bootstrap
 # ---- Deploying: FUNCTION is its name, ROLE the ARN of its role, DRY_RUN=1 prints the commands ----
 
 zip: bootstrap
-	@sh test/package.sh bootstrap "$$ARCH" function.zip
+	@sh test/package.sh bootstrap '$(ARCH)' function.zip
 	@echo 'Source      $(HANDLER)'
 deploy: $(if $(DRY_RUN),,zip)
 	@sh test/deploy.sh deploy "$$FUNCTION" "$$ROLE"
@@ -134,12 +151,11 @@ build build/handlers build/arm64:
 
 # The executable under test, as Lambda would start it.
 build/echo: bootstrap.c build/command
-	@$(CHECK_CC)
-	$(CC) $(BUILD) $< -o $@
+	$(call COMPILE,$<)
 build/probe: test/probe.c bootstrap.c build/command
-	$(CC) $(BUILD) $< -o $@
+	$(call COMPILE,$<)
 build/handlers/%: test/handlers/%.c bootstrap.c build/command | build/handlers
-	$(CC) $(BUILD) $< -o $@
+	$(call COMPILE,$<)
 build/floor: test/floor.c | build
 	$(CC) $(FLOOR) $< -o $@
 
@@ -187,8 +203,7 @@ test-arm64: build/end_to_end
 build/arm64/echo: bootstrap.c | build/arm64
 build/arm64/probe: test/probe.c bootstrap.c | build/arm64
 build/arm64/echo build/arm64/probe:
-	@$(CHECK_CC)
-	$(CC) $(BUILD) $< -o $@
+	$(call COMPILE,$<)
 
 clean:
 	rm -rf build bootstrap function.zip

@@ -5,8 +5,10 @@
 #   deploy.sh invoke FUNCTION EVENT    EVENT is JSON, @FILE or - for stdin; prints the response
 #   deploy.sh undeploy FUNCTION
 #
-# Environment: ZIP_FILE (function.zip) and ARCH, which it is for; MEMORY in MB (128 at first) and
-# TIMEOUT in seconds, which stay as they are unless given; AWS (aws); AWS_ENDPOINT_URL_LAMBDA or AWS_ENDPOINT_URL, which older CLIs do not read by themselves.
+# Environment: ZIP_FILE (function.zip), HANDLER, which it was built from, and ARCH, which it is for: this
+# machine's unless given, but a function that is there keeps its own; MEMORY in MB (128 at first) and
+# TIMEOUT in seconds, which stay as they are unless given; AWS (aws); AWS_ENDPOINT_URL_LAMBDA or
+# AWS_ENDPOINT_URL, which older CLIs do not read by themselves.
 # DRY_RUN=1 prints the commands and runs none of them.
 #
 # SPDX-License-Identifier: MIT-0
@@ -98,14 +100,18 @@ update() { # FUNCTION ROLE ARCHITECTURE
     lambda wait function-updated-v2 --function-name "$1" || explain "$1 was not configured"
 }
 
-# What Lambda now holds: "ARN CodeSha256".
+# What Lambda now holds: "ARN architecture CodeSha256".
 held() { # FUNCTION
     lambda get-function-configuration --function-name "$1" \
-        --query '[FunctionArn,CodeSha256]' --output text
+        --query '[FunctionArn,Architectures[0],CodeSha256]' --output text
 }
 
 create_or_update() { # FUNCTION ROLE ARCHITECTURE
-    if held "$1" >/dev/null; then
+    if live=$(held "$1"); then
+        live=${live%	*}
+        live=${live##*	}
+        [ -n "${ARCH-}" ] || [ "$live" = "$3" ] ||
+            die "$1 runs on $live and this is for $3; expected ARCH=$live, or ARCH=$3 to change that"
         update "$@"
     elif grep -q ResourceNotFoundException "$scratch/error"; then
         [ -n "$2" ] || die "$1 is to be created and ROLE is missing; expected ROLE=$role_form"
@@ -128,23 +134,25 @@ show_deploy() { # FUNCTION ROLE ARCHITECTURE
 role_form=arn:aws:iam::123456789012:role/NAME
 
 deploy() { # FUNCTION ROLE
-    case ${ARCH-} in
+    case ${ARCH:-$(uname -m)} in
     x86_64 | amd64) set -- "$1" "$2" x86_64 ;;
     arm64 | aarch64) set -- "$1" "$2" arm64 ;;
-    *) die "ARCH=${ARCH-}: expected x86_64 (or amd64) or arm64 (or aarch64)" ;;
+    *) die "ARCH=${ARCH:-$(uname -m)}: expected x86_64 (or amd64) or arm64 (or aarch64)" ;;
     esac
     case $2 in
     '' | arn:*:iam::*:role/*) ;;
     *) die "ROLE=$2: expected the role's ARN, such as $role_form" ;;
     esac
     if [ -n "$dry_run" ]; then
+        comment "deploys ${HANDLER:-$zip} for $3:"
         show_deploy "$@"
         return
     fi
+    echo "Deploys     ${HANDLER:-$zip} for $3"
     packed=$(sh "$(dirname "$0")/package.sh" --code-sha256 "$zip")
     create_or_update "$@"
     now=$(held "$1") || explain "cannot read back $1"
-    echo "ARN         ${now%	*}"
+    echo "ARN         ${now%%	*}"
     echo "CodeSha256  ${now##*	}"
     [ "${now##*	}" = "$packed" ] || die "$1 holds other code than $zip; expected CodeSha256 $packed"
 }

@@ -20,10 +20,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 bootstrap=$(realpath "$1") control_plane=$(realpath "$2") local_lambda=$(realpath "$3")
 arm64=${4:+$(realpath "$4")}
 machine=$(uname -m)
-other=x86_64
-[ "$machine" != x86_64 ] || other=arm64
+arch=arm64 other=x86_64
+[ "$machine" != x86_64 ] || arch=x86_64 other=arm64
 AWS=${AWS:-aws}
-unset MAKEFLAGS MFLAGS MAKELEVEL # of the make that runs this: another one complains about its -j
+unset MAKEFLAGS MFLAGS MAKELEVEL HANDLER ARCH # of the make that runs this, which has a -j of its own
 scratch=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$scratch"' EXIT
@@ -135,6 +135,10 @@ refused() { # WHAT PATTERN FILE ARCH
 }
 
 test_refusals() {
+    mkdir without_zip
+    for tool in sh dirname; do ln -s "$(command -v $tool)" without_zip; done
+    expect_refusal "no zip program" "zip is missing; .*apk add zip.*dnf install zip" \
+        env PATH="$scratch/without_zip" "$here/package.sh" "$bootstrap" "$machine" refused.zip
     echo 'int main(void) { return 0; }' | compile dynamic
     echo 'int x;' | compile object -c
     printf '#!/bin/sh\n' >script
@@ -261,7 +265,8 @@ test_dry_run() {
 
 test_create() {
     forget_calls
-    expect_success "create" deploy echo "$role"
+    expect_success "create" env HANDLER=some.c "$here/deploy.sh" deploy echo "$role"
+    expect_equal "what is deployed" "$(head -n 1 out)" "Deploys     some.c for $arch"
     expect_equal "state" "$(setting State)" Active
     expect_equal "CodeSha256 that is printed" "$(awk '/^CodeSha256/ { print $2 }' out)" \
         "$(package --code-sha256 "$ZIP_FILE")"
@@ -326,6 +331,20 @@ END
         env ZIP_FILE=changing.zip AWS=./changing_aws "$here/deploy.sh" deploy echo "$role"
 }
 
+# Nothing is deployed from this machine for another architecture, or over one, by oversight.
+test_architecture() {
+    expect_success "other architecture" env ARCH="$other" "$here/deploy.sh" deploy echo "$role"
+    forget_calls
+    run env -u ARCH make -s -C a deploy HANDLER=bootstrap.c CC="${CC:-musl-gcc}" FUNCTION=echo
+    [ "$status" -ne 0 ] || die "architecture not given: deployed"
+    grep -q "^deploy.sh: echo runs on $other and this is for $arch; expected ARCH=$other" err ||
+        die "architecture not given: $(cat err)"
+    expect_equal "calls that change something" "$(changes)" ""
+    expect_success "back" deploy echo "$role"
+    expect_success "architecture not given, and the same" \
+        env -u ARCH "$here/deploy.sh" deploy echo "$role"
+}
+
 test_arm64() {
     [ -n "$arm64" ] || return 0
     package "$arm64" aarch64 arm64.zip >/dev/null
@@ -355,6 +374,7 @@ test_invoke
 test_update
 test_failure
 test_other_code
+test_architecture
 test_arm64
 test_undeploy
 [ ! -s plane.err ] || die "control_plane complains: $(cat plane.err)"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # examples.sh - runs the worked examples of test/handlers, built in the folder $1, in the local
-# Lambda $2, as README says.
+# Lambda $2, as README says; then sees that make builds anew what has changed, and only that.
 #
 # SPDX-License-Identifier: MIT-0
 built=$1 lambda=$2 passed=0 failed=0
@@ -102,7 +102,7 @@ expect asks '{}' 'its own' 0 "the runtime's"
 built=$1
 
 # By make, which has signs of its own in what it is given.
-unset MAKEFLAGS MAKEOVERRIDES
+unset MAKEFLAGS MAKEOVERRIDES HANDLER ARCH DRY_RUN
 # shellcheck disable=SC2016 # as it is
 output=$(make -s run BOOTSTRAP="$built/hello" EVENT='{"name":"$5 $(five) $$"}' 2>"$errors")
 status=$?
@@ -113,5 +113,61 @@ output=$(make run HANDLER=none.c 2>"$errors")
 status=$?
 [ "$status" -ne 0 ] && grep -q 'HANDLER=none.c: no such file' "$errors"
 verdict $? 'make with a handler that is not there'
+output=$(make deploy FUNCTION=none DRY_RUN=1 2>&1)
+status=$?
+case $output in
+*'HANDLER is missing; expected HANDLER=hello.c, or HANDLER=bootstrap.c'*) [ "$status" -ne 0 ] ;;
+*) false ;;
+esac
+verdict $? 'make deploy of a handler that is not named'
+output=$(make -s deploy HANDLER=bootstrap.c ARCH=arm64 FUNCTION=none DRY_RUN=1 2>"$errors")
+status=$?
+case $output in '# deploys bootstrap.c for arm64:'*) ;; *) false ;; esac
+verdict $? 'make deploy says what it takes for which architecture'
+
+# A handler as people write it: the system's headers first, one of its own, and no look at the length.
+cp Makefile bootstrap.c "$folder"
+cat >"$folder/greet.c" <<'END'
+#include <stdio.h>
+#define HANDLER greet
+#include "bootstrap.c"
+#include "greet.h"
+static struct outcome greet(const struct invocation *invocation) {
+    char name[16], *greeting = allocate(invocation, 100);
+    memcpy(name, invocation->event.data, invocation->event.length);
+    int length = snprintf(greeting, 100, GREETING " %.*s", (int)invocation->event.length, name);
+    return success((struct text){greeting, (size_t)length});
+}
+END
+build() { # WHAT RESULT OPTION...: whether make ends so
+    what=$1 result=$2
+    shift 2
+    output=$(make -C "$folder" "$@" 2>"$errors")
+    status=$?
+    [ $((status != 0)) -eq "$result" ]
+    verdict $? "make: $what"
+}
+echo '#define GREETING "Hello"' >"$folder/greet.h"
+echo 'int more;' >"$folder/more.c"
+build 'system headers before bootstrap.c' 0 HANDLER='greet.c more.c'
+built=$folder
+expect bootstrap '"Ada"' 'Hello "Ada"'
+printf '#!/bin/sh\nexit 127\n' >"$folder/cmp" # as where there is none
+chmod 755 "$folder/cmp"
+PATH=$folder:$PATH
+build 'nothing has changed' 0 -q HANDLER='greet.c more.c'
+echo '#define GREETING "Bye"' >"$folder/greet.h"
+build 'a header has changed' 0 HANDLER='greet.c more.c'
+expect bootstrap '"Ada"' 'Bye "Ada"'
+mv "$folder/greet.c" "$folder/bye.c"
+build 'the handler has another name' 0 HANDLER=bye.c
+rm "$folder/greet.h"
+build 'a header is gone' 1 HANDLER=bye.c
+[ ! -e "$folder/bootstrap" ]
+verdict $? 'no executable of another handler is left'
+build 'the handler is not named' 0
+expect bootstrap '"Ada"' '"Ada"'
+export HANDLER=greet.c
+build 'the handler is named in the environment, and gone' 1
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
