@@ -37,12 +37,13 @@ endif
 # figures there: the stack is not executable and no segment can be written and executed, since that
 # costs nothing. Left out: RELRO, for a static executable without tables to protect; static-pie, a
 # tenth of the way to the first poll; the stack protector, for a program whose arrays are all written
-# through bounded buffers; pages of their own for constants.
+# through bounded buffers, but not for a handler of somebody's own; pages of their own for constants.
 CFLAGS ?= -Os
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
 BUILD = -std=gnu11 $(WARNINGS) $(CFLAGS) -I. -static -s -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables -fno-pie -no-pie -Wl,--gc-sections \
 	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64
+PROTECTED = $(if $(filter-out bootstrap.c,$1),-fstack-protector-strong)
 COMMAND = $(strip $(CC) $(BUILD) $(HANDLER))
 # Says what is missing, or that the executable will be larger than it could be.
 DEBIAN = $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(MACHINE)))
@@ -57,7 +58,7 @@ define COMPILE
 @$(CHECK_CC)
 @rm -f $@
 @$(CC) $(BUILD) -MM -MP -MT $@ $1 >build/$(@:build/%=%).d 2>/dev/null || :
-$(CC) $(BUILD) $1 -o $@
+$(CC) $(BUILD) $(PROTECTED) $1 -o $@
 endef
 
 TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
@@ -114,7 +115,7 @@ bench: bootstrap build/bench build/floor
 
 size: bootstrap
 	@wc -c < bootstrap | sed 's/$$/ bytes, stripped/'
-	@$(CC) $(filter-out -s,$(BUILD)) $(HANDLER) -o build/unstripped
+	@$(CC) $(filter-out -s,$(BUILD)) $(call PROTECTED,$(HANDLER)) $(HANDLER) -o build/unstripped
 	@echo 'the largest pieces of code and constants, in bytes:'
 	@nm -S --size-sort -t d build/unstripped | awk '$$3 !~ /[bB]/ {print $$2 + 0, $$4}' | tail -n 20
 

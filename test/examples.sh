@@ -152,6 +152,7 @@ echo 'int more;' >"$folder/more.c"
 build 'system headers before bootstrap.c' 0 HANDLER='greet.c more.c'
 built=$folder
 expect bootstrap '"Ada"' 'Hello "Ada"'
+expect bootstrap '"longer than 16 bytes"' '' 1 'Runtime.ExitError'
 printf '#!/bin/sh\nexit 127\n' >"$folder/cmp" # as where there is none
 chmod 755 "$folder/cmp"
 PATH=$folder:$PATH
