@@ -1042,7 +1042,7 @@ static void measure_calls(struct program *p) {
     before = settled_calls();
     for (int i = 0; i < TRACED_INVOCATIONS; i++)
         invoke(p);
-    double for_each = (settled_calls() - before) / TRACED_INVOCATIONS;
+    double for_each = (settled_calls() - before) / (double)TRACED_INVOCATIONS;
     if (to_first_poll == 0)
         warn("ptrace is not permitted: no system calls are counted");
     else {
@@ -1375,8 +1375,8 @@ static int color_of(size_t program) {
 static void densities(const struct samples *s, const struct axis *a, double density[BINS]) {
     double count[BINS] = {0}, highest = 0;
     for (size_t i = 0; i < s->count; i++) {
-        double at = (log10((double)s->at[i] / 1000) - a->low) / (a->high - a->low) * BINS;
-        if (at >= 0 && at < BINS)
+        double at = (log10((double)s->at[i] / 1000) - a->low) / (a->high - a->low) * (double)BINS;
+        if (at >= 0 && at < (double)BINS)
             count[(int)at]++;
     }
     for (int i = 0; i < BINS; i++) {
@@ -1397,11 +1397,11 @@ static void svg_ridge(struct bytes *to, size_t index, const struct axis *a, doub
     densities(&p->cold[0].first_poll, a, density);
     bytes_format(to, "<path class=\"c%d\" d=\"M%.1f %.1f", color_of(index), a->x, base);
     for (int i = 0; i < BINS; i++)
-        bytes_format(to, "L%.1f %.1f", a->x + (i + 0.5) * a->width / BINS,
-                     base - density[i] * RIDGE_TOP);
+        bytes_format(to, "L%.1f %.1f", a->x + (i + 0.5) * a->width / (double)BINS,
+                     base - density[i] * (double)RIDGE_TOP);
     bytes_format(to, "L%.1f %.1fZ\"/>\n", a->x + a->width, base);
     svg_line(to, "grid", a->x, base, a->x + a->width, base);
-    svg_line(to, "line", middle, base - RIDGE_TOP, middle, base + 4);
+    svg_line(to, "line", middle, base - (double)RIDGE_TOP, middle, base + 4);
     if (p99 > 0)
         bytes_format(to, "<circle class=\"ink\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>\n",
                      on_axis(a, p99), base);
@@ -1431,7 +1431,7 @@ static struct axis cold_axis(void) {
 /* Returns where it ends. */
 static double svg_cold(struct bytes *to, double top) {
     struct axis a = cold_axis();
-    double bottom = top + 26 + RIDGE * (double)program_count;
+    double bottom = top + 26 + (double)RIDGE * (double)program_count;
     svg_text(to, MARGIN, top, "ink head", "Cold start");
     svg_text(to, 110, top, "soft small",
              "from just before vfork to the whole first poll received; %u starts in turns; "
@@ -1442,7 +1442,7 @@ static double svg_cold(struct bytes *to, double top) {
         svg_text(to, RATIOS, top + 18, "soft small end", "to floor");
     svg_grid(to, &a, top + 20, bottom);
     for (size_t i = 0; i < program_count; i++)
-        svg_ridge(to, i, &a, top + 26 + RIDGE * (double)(i + 1) - 8);
+        svg_ridge(to, i, &a, top + 26 + (double)RIDGE * (double)(i + 1) - 8);
     return bottom + 30;
 }
 
@@ -1469,9 +1469,9 @@ static void svg_bars(struct bytes *to, double x, double top, const char *title, 
                      const struct units *units) {
     struct axis a = bar_axis(item, x, units);
     svg_text(to, x, top, "ink head", "%s", title);
-    svg_grid(to, &a, top + 12, top + 18 + BAR_ROW * (double)program_count);
+    svg_grid(to, &a, top + 12, top + 18 + (double)BAR_ROW * (double)program_count);
     for (size_t i = 0; i < program_count; i++) {
-        double value = cost_of(i, item), y = top + 20 + BAR_ROW * (double)i;
+        double value = cost_of(i, item), y = top + 20 + (double)BAR_ROW * (double)i;
         if (value <= 0)
             continue;
         double width = on_axis(&a, value) - x;
@@ -1485,12 +1485,12 @@ static void svg_bars(struct bytes *to, double x, double top, const char *title, 
 
 static double svg_costs(struct bytes *to, double top) {
     for (size_t i = 0; i < program_count; i++)
-        svg_name(to, top + 20 + BAR_ROW * (double)i + 13.5, programs[i].name);
+        svg_name(to, top + 20 + (double)BAR_ROW * (double)i + 13.5, programs[i].name);
     svg_bars(to, LEFT, top, "Files mapped: executable, interpreter, libraries", "files mapped",
              &sizes);
     svg_bars(to, LEFT + 400, top, "Private memory after the first response",
              "private memory after a response", &memories);
-    return top + 18 + BAR_ROW * (double)program_count + 44;
+    return top + 18 + (double)BAR_ROW * (double)program_count + 44;
 }
 
 static void write_picture(const char *path) {

@@ -55,7 +55,7 @@ expect slow '{}' 2
 unset ROUNDS
 export TIMEOUT=2
 expect slow '{}' '[1-9]*'
-[ "$output" -ge 20 ] && [ "$output" -le 150 ]
+case $output in [2-9][0-9] | 1[0-4][0-9] | 150) ;; *) false ;; esac
 verdict $? 'slow: rounds of 10 ms in the second and a half that it has'
 unset TIMEOUT
 expect crash '{}' '{}'
@@ -107,7 +107,7 @@ unset MAKEFLAGS MAKEOVERRIDES HANDLER ARCH DRY_RUN
 output=$(make -s run BOOTSTRAP="$built/hello" EVENT='{"name":"$5 $(five) $$"}' 2>"$errors")
 status=$?
 # shellcheck disable=SC2016
-[ "$output" = '{"greeting":"Hello, $5 $(five) $$!"}' ]
+case $output in '{"greeting":"Hello, $5 $(five) $$!"}') ;; *) false ;; esac
 verdict $? 'make run with dollar signs'
 output=$(make run HANDLER=none.c 2>"$errors")
 status=$?

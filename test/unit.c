@@ -196,7 +196,7 @@ static void test_json(void) {
 }
 
 static void test_buffer(void) {
-    char storage[4] = "....";
+    char storage[4] = {[3] = '.'};
     struct buffer to = {storage, 0, 3, false};
     append(&to, S("ab"));
     append(&to, S(""));
