@@ -142,6 +142,7 @@ static const struct call {
     CALL(prlimit64, GLIBC),
     CALL(readlinkat, GLIBC),
     CALL(getrandom, GLIBC),
+    CALL(uname, GLIBC), /* before 2.36 */
 };
 enum { CALLS = sizeof calls / sizeof *calls, NO_CALL = -1 };
 
