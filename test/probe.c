@@ -79,6 +79,11 @@ static struct outcome crash(const struct order *order) {
     return success(S(""));
 }
 
+static struct outcome tell_its_number(const struct order *order) {
+    (void)order;
+    return number((uint64_t)getpid());
+}
+
 static struct outcome respond_at_length(const struct order *order) {
     if (equal(order->command, S("later")))
         pause_ms(200);
@@ -210,7 +215,7 @@ static struct outcome stream_http(const struct order *order) {
 }
 
 static struct outcome stream_longest_prelude(const struct order *order) {
-    memset(answer, ' ', 16376);
+    memset(answer, 'x', 16376);
     return stream_begin_http(order->invocation, (struct text){answer, 16376})
                ? success(S(""))
                : failure(S("Function.Http"), S(""));
@@ -233,6 +238,7 @@ static const struct {
 } commands[] = {
     {"fail", fail},                /* TYPE MESSAGE */
     {"crash", crash},              /* of SIGKILL */
+    {"pid", tell_its_number},      /* the number of its process */
     {"large", respond_at_length},  /* LENGTH: with that many x */
     {"later", respond_at_length},  /* LENGTH: the same after a while */
     {"closed", respond_at_length}, /* LENGTH: when the server has closed */
