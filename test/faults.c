@@ -178,13 +178,23 @@ static const struct scenario {
     int lowest_descriptor;
     bool parent;                       /* fork returns in the parent, whose workers then die */
     unsigned connects, workers, lines; /* in a run without a fault; the lines on stderr */
-    bool calls[CALLS];                 /* whose faults are of interest; all, if none is named */
+    bool calls[CALLS];                 /* that it makes, and whose faults are of interest */
 } scenarios[] = {
     {.name = "standard streams open, with a restored snapshot",
      .variable = "AWS_LAMBDA_INITIALIZATION_TYPE=snap-start",
      .lowest_descriptor = 3,
      .connects = 12,
-     .lines = 3},
+     .lines = 3,
+     .calls = {[SOCKET] = true,
+               [CONNECT] = true,
+               [WRITEV] = true,
+               [RECV] = true,
+               [SETSOCKOPT] = true,
+               [SHUTDOWN] = true,
+               [CLOSE] = true,
+               [POLL] = true,
+               [MADVISE] = true,
+               [WRITE] = true}},
     {.name = "standard streams closed, with a log in JSON",
      .variable = "AWS_LAMBDA_LOG_FORMAT=JSON",
      .lowest_descriptor = 0,
@@ -658,20 +668,29 @@ static bool is_silenced(void) {
             (the_fault->call == WRITE && the_fault->error != EINTR && the_fault->effect == STAYS));
 }
 
-/* A fault may bring one line more, or one fewer, if the runtime sends one of the answers twice that
- * are refused in every run; but not where only the writing of lines is disturbed. */
+/* The last line says that this is the end. */
+static bool says_that_it_ends(void) {
+    const char *end = strrchr(report->log, '\n'), *line = end;
+    while (line && line > report->log && line[-1] != '\n')
+        line--;
+    return line && (strstr(line, "exiting") || strstr(line, "expected the Runtime API"));
+}
+
+/* A fault may bring one line fewer, if the runtime sends one of the answers twice that are refused
+ * in every run, and one more only where it says that no reply came to a stream, or that it ends. */
 static enum verdict judge(void) {
-    unsigned logged = lines(report->log), slack = the_fault && the_fault->call != WRITE;
-    unsigned least = is_silenced() ? 0 : scenario->lines - slack, most = scenario->lines + slack;
+    unsigned logged = lines(report->log), fewer = the_fault && the_fault->call != WRITE;
+    unsigned more = strstr(report->log, "no reply came") != NULL;
+    unsigned least = is_silenced() ? 0 : scenario->lines - fewer, most = scenario->lines + more;
     bool ended = report->exited && report->status == 1;
     bool fatal = the_fault && the_fault->effect == FATAL;
-    bool may_end = fatal || report->cut || (for_ever && the_fault->call <= RECV);
+    bool lost = the_fault && the_fault->call <= RECV && (report->cut || for_ever);
     bool served = scenario->parent ? ended && report->workers == scenario->workers : report->waits;
-    if (report->problem[0] || logged > most)
+    if (report->problem[0] || logged > most + (ended && !scenario->parent))
         return WRONG;
     if (served && !fatal && logged >= least)
         return SERVED;
-    return ended && may_end && (logged >= 1 || least == 0) ? GAVE_UP : WRONG;
+    return ended && (fatal || lost) && (is_silenced() || says_that_it_ends()) ? GAVE_UP : WRONG;
 }
 
 static unsigned passed, failed;
@@ -708,6 +727,10 @@ static bool can_stay(const struct fault *fault) {
 static void run_row(const struct fault *fault, unsigned places) {
     unsigned count[2][3] = {{0}};
     the_fault = fault;
+    if (places == 0) {
+        failed++;
+        printf("FAIL %s is never called, and so cannot fail\n", names[fault->call]);
+    }
     for (int stays = 0; stays <= can_stay(fault); stays++)
         for (the_place = 0; the_place < places; the_place++) {
             for_ever = stays;
@@ -723,10 +746,8 @@ static void run_row(const struct fault *fault, unsigned places) {
 
 static const char *only_call = "", *only_error = ""; /* empty: all */
 
-static bool is_chosen(const struct fault *fault, const unsigned calls[CALLS]) {
-    static const bool none[CALLS];
-    bool all = memcmp(scenario->calls, none, sizeof none) == 0;
-    return (all ? calls[fault->call] > 0 : scenario->calls[fault->call]) &&
+static bool is_chosen(const struct fault *fault) {
+    return scenario->calls[fault->call] &&
            (!*only_call || strcmp(names[fault->call], only_call) == 0) &&
            (!*only_error || strcmp(fault->name, only_error) == 0);
 }
@@ -736,7 +757,7 @@ static unsigned run_scenario(void) {
     printf("%s\n", scenario->name);
     count_calls(calls);
     for (const struct fault *fault = faults; fault < faults + FAULTS; fault++)
-        if (is_chosen(fault, calls)) {
+        if (is_chosen(fault)) {
             run_row(fault, calls[fault->call]);
             rows++;
         }
