@@ -1,7 +1,8 @@
 /* mutate.c - breaks a C file in one small way: a comparison turned, a constant off by one, an
  * operator replaced, a statement removed. Comments, literals and directives stay as they are.
  *
- *   mutate FILE      lists the ways, one a line: its number, where, what stands there, what would
+ *   mutate FILE      lists the ways, one a line: its number, its line; in which function, or of which
+ *                    constant or variable, what stands there becomes what; the text of the line
  *   mutate FILE N    prints the file broken in the N-th way, from 0
  *
  * SPDX-License-Identifier: MIT-0 */
@@ -67,11 +68,42 @@ static void print(const char *text, size_t n) {
     printf("%.*s", (int)n, text);
 }
 
+static bool is_word(char c) {
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+static size_t line_with(size_t at) {
+    while (at && source[at - 1] != '\n')
+        at--;
+    return at;
+}
+
+/* The name that ends before `at`, behind blanks. */
+static void print_name(size_t at) {
+    size_t end, begin;
+    for (end = at; end && !is_word(source[end - 1]); end--)
+        ;
+    for (begin = end; begin && is_word(source[begin - 1]); begin--)
+        ;
+    printf("%.*s: ", (int)(end - begin), source + begin);
+}
+
+/* The function or variable whose definition began last, in the first column; in an enumeration
+ * without a name the constant. It stands before its parameters, size, value or members. */
+static void print_place(size_t at) {
+    size_t begin = line_with(at);
+    while (begin && !(is_code[begin] && is_word(source[begin])))
+        begin = line_with(begin - 1);
+    if (strncmp(source + begin, "enum {", 6) == 0)
+        for (begin = at; source[begin] != '=' && source[begin] != '\n'; begin--)
+            ;
+    print_name(begin + strcspn(source + begin, "([={"));
+}
+
 static void list(size_t at, size_t n, const char *text) {
-    size_t line = at;
-    while (line && source[line - 1] != '\n')
-        line--;
+    size_t line = line_with(at);
     printf("%ld, line %u: ", found, line_of(at));
+    print_place(at);
     print(source + at, n);
     printf(" becomes ");
     print(text, strlen(text));
@@ -87,10 +119,6 @@ static void offer(size_t at, size_t n, const char *text) {
     else if (found == wanted)
         printf("%.*s%s%s", (int)at, source, text, source + at + n);
     found++;
-}
-
-static bool is_word(char c) {
-    return isalnum((unsigned char)c) || c == '_';
 }
 
 static void offer_operator(size_t at) {

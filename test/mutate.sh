@@ -73,7 +73,8 @@ try_every() { # FIRST STEP
     while [ "$i" -lt "$count" ]; do
         way=$((i * ways / count)) i=$((i + $2))
         what=$(sed -n "$((way + 1))p" ../list)
-        if grep -qxFe "${what#*: }" "$here/mutate.txt"; then
+        key=${what#*: }
+        if grep -qxFe "${key%% in: *}" "$here/mutate.txt"; then
             printf 'equivalent: %s\n' "$what"
         else
             ../mutate "$source" "$way" >bootstrap.c
@@ -87,11 +88,12 @@ try_every() { # FIRST STEP
 cc -O2 -w "$here/mutate.c" -o mutate || fail "cannot build mutate.c"
 cc -O2 -w -c "$here/wire.c" || fail "cannot build wire.c"
 cc -O2 -w -DIMPATIENT "$here/end_to_end.c" wire.o -o end_to_end || fail "cannot build end_to_end.c"
-./mutate "$source" | awk '{ key = $0; sub(/^[^:]*: /, "", key) }
-    { print $0 (seen[key]++ ? " (" seen[key] ")" : "") }' >list
-sed 's/^[^:]*: //' list >keys
-stale=$(grep -v '^#' "$here/mutate.txt" | grep -vxF -f keys)
-[ -z "$stale" ] || fail "mutate.txt names what is not in bootstrap.c: $stale"
+./mutate "$source" | awk '{
+    at = index($0, " in: "); way = key = substr($0, 1, at - 1); sub(/^[^:]*: /, "", key)
+    print way (seen[key]++ ? " (" seen[key] ")" : "") substr($0, at) }' >list
+sed 's/^[^:]*: //; s/ in: .*//' list >keys
+grep -v '^#' "$here/mutate.txt" | grep -vxF -f keys | sed 's/^/stale, not in bootstrap.c: /' >stale
+cat stale
 prepare unbroken
 cp "$source" unbroken || fail "cannot copy the tests"
 by=$(cd unbroken && noticed_by 2>log)
@@ -110,6 +112,7 @@ done | tee verdicts
 invalid=$(grep -c ^compiler: verdicts)
 equivalent=$(grep -c ^equivalent: verdicts)
 survived=$(grep -c ^NOTHING: verdicts)
+[ ! -s stale ] || echo "$(wc -l <stale) of mutate.txt are stale: name them anew, or take them out"
 echo "$((count - invalid)) mutants, $((count - invalid - equivalent - survived)) caught," \
     "$equivalent equivalent, $survived noticed by nothing; $invalid do not compile"
 echo "$((count - invalid - survived)) passed, $survived failed"
