@@ -19,7 +19,7 @@ passed=0
 failed=0
 pid=
 trap 'stop; rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 
 # No user's configuration, no look for credentials elsewhere, no pager.
 export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1

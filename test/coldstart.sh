@@ -133,8 +133,7 @@ print_table() { # FUNCTION...
 }
 
 trap 'put_back "$@"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'exit 1' HUP INT PIPE TERM
 for name in "$@"; do
     save_variables "$name"
 done

@@ -216,6 +216,6 @@ if [ -z "$dry_run" ]; then
         die "$aws is missing; expected the AWS CLI, version 2 or 1, in PATH"
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 1' HUP INT TERM
+    trap 'exit 1' HUP INT PIPE TERM
 fi
 "$@"

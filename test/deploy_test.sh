@@ -27,7 +27,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL HANDLER ARCH # of the make that runs this, whic
 scratch=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 cd "$scratch"
 
 # --- what a check is --------------------------------------------------------------------------
@@ -116,6 +116,9 @@ test_reproducible_zip() {
     cmp one/function.zip two/function.zip || die "the same executable gave two different zips"
     expect_equal "date in the zip" "$(zipinfo one/function.zip bootstrap | awk '{ print $7 }')" \
         80-Jan-01
+    mkdir left
+    env TMPDIR="$PWD/left" "$here/package.sh" one/bootstrap "$machine" piped.zip 2>err | :
+    expect_equal "left behind when nobody reads the report" "$(ls left)" ''
     TZ=JST-9 SOURCE_DATE_EPOCH=1700000000 package one/bootstrap "$machine" dated.zip >/dev/null
     expect_equal "date in the zip" "$(zipinfo dated.zip bootstrap | awk '{ print $7 }')" 23-Nov-14
 }

@@ -1103,7 +1103,7 @@ static const char *bootstrap, *probe;
 
 /* The words of $RUN_WITH, then the executable. */
 static void execute(const char *executable, char **environment) {
-    static char words[256];
+    static char words[PATH_MAX + 16];
     char *arguments[16], *state = NULL;
     size_t n = 0;
     snprintf(words, sizeof words, "%s", getenv("RUN_WITH") ? getenv("RUN_WITH") : "");
@@ -1525,8 +1525,9 @@ static struct calls calls_in(const char *trace) {
 /* Few up to the first request, none of which opens a file; then 4 for an invocation. */
 static bool makes_few_system_calls(struct run *r) {
     enum { COUNTED = 10 };
-    char trace[] = "/tmp/strace-XXXXXX", run_with[64];
+    char trace[PATH_MAX], run_with[PATH_MAX + 16];
     struct calls calls = {0};
+    snprintf(trace, sizeof trace, "%s/strace-XXXXXX", temporary_folder());
     close(mkstemp(trace));
     snprintf(run_with, sizeof run_with, "strace -o %s", trace);
     setenv("RUN_WITH", run_with, 1);

@@ -7,6 +7,7 @@ built=$1 lambda=$2 passed=0 failed=0
 folder=$(mktemp -d) || exit 2
 errors=$folder/errors
 trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
 
 verdict() { # STATUS WHAT
     if [ "$1" -eq 0 ]; then

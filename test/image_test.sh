@@ -26,7 +26,7 @@ done
 scratch=$(mktemp -d)
 export CONTAINERS_STORAGE_CONF="$scratch/storage.conf" BUILDAH_ISOLATION=chroot
 trap 'buildah rm --all >/dev/null 2>&1; rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 cd "$scratch"
 
 # A store of our own. The overlay driver is the quick one, and impossible inside most containers.

@@ -1181,13 +1181,14 @@ static void run_cases(const char *directory) {
 }
 
 int main(int count, char **arguments) {
-    char directory[] = "/tmp/lambda_test.XXXXXX";
+    char directory[150];
     const char *script = getenv("SCRIPT");
     if (script != NULL) {
         connect_again();
         run_steps(script);
         return 3;
     }
+    snprintf(directory, sizeof directory, "%s/lambda_test.XXXXXX", temporary_folder());
     if (count != 3 || mkdtemp(directory) == NULL) {
         fprintf(stderr, "usage: lambda_test LOCAL_LAMBDA PROBE\n");
         return 2;

@@ -14,7 +14,7 @@ source=$here/../bootstrap.c
 static_cc=$(command -v musl-gcc || command -v cc)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 cd "$scratch" || exit 1
 
 fail() {

@@ -79,7 +79,7 @@ date_entry() { # FILE
 pack() { # BOOTSTRAP OUT
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 1' HUP INT TERM
+    trap 'exit 1' HUP INT PIPE TERM
     cp "$1" "$scratch/bootstrap"
     chmod 755 "$scratch/bootstrap"
     date_entry "$scratch/bootstrap"

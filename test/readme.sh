@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill "$(cat "$server")"; rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 
 cp -r bootstrap.c Makefile Dockerfile.build README.md test "$scratch"
 cd "$scratch"

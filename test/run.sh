@@ -4,25 +4,35 @@
 #
 # A command that ends with a line "N passed, N failed", perhaps with ", N skipped", counts as that
 # many tests; any other as one, by its exit status. So does one that says that all have passed and
-# then fails itself.
+# then fails itself, or leaves something behind in $TMPDIR: a folder in build, where what is in it can
+# be executed even if /tmp does not allow that.
 #
 # SPDX-License-Identifier: MIT-0
 cd "$(dirname "$0")/.." || exit 1
 passed=0 failed=0 skipped=0
+mkdir -p build && work=$(mktemp -d "$PWD/build/run-XXXXXX") || exit 1
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
+export TMPDIR="$work/tmp"
+log=$work/log
 
 for command; do
     echo "-- $command"
     start=$(date +%s)
-    log=$(mktemp)
+    mkdir "$TMPDIR"
     { sh -c "$command" 2>&1 </dev/null; echo "$?" >"$log.status"; } | tee "$log"
     status=$(cat "$log.status")
     counts=$(tail -n 1 "$log" | tr -d '\r' |
         sed -n 's/^\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed$/\1 \2 0/p
                 s/^\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed, \([0-9][0-9]*\) skipped$/\1 \2 \3/p')
-    rm -f "$log" "$log.status"
     # shellcheck disable=SC2086 # three numbers
     set -- ${counts:-$((status == 0)) $((status != 0)) 0}
     [ "$status" -eq 0 ] || [ "$2" -ne 0 ] || set -- "$1" 1 "$3"
+    if ! rmdir "$TMPDIR" 2>/dev/null; then
+        echo "FAIL left behind: $(cd "$TMPDIR" && ls -Ap)"
+        set -- "$1" $(($2 + 1)) "$3"
+        chmod -R u+w "$TMPDIR" && rm -rf "$TMPDIR"
+    fi
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
     echo "-- in $(($(date +%s) - start)) s"
 done

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -195,10 +196,11 @@ static bool filter(bool workers, bool glibc, int without) {
 
 /* ---- The root: a directory that holds the executable and nothing else ---- */
 
-static char root[] = "/tmp/sandbox-XXXXXX", executable[sizeof root + sizeof "/bootstrap"];
+static char root[PATH_MAX], executable[sizeof root + sizeof "/bootstrap"];
 static bool is_mounted; /* else it is only its mode that forbids writing */
 
 static bool make_root(struct image image) {
+    snprintf(root, sizeof root, "%s/sandbox-XXXXXX", temporary_folder());
     if (!mkdtemp(root))
         return false;
     snprintf(executable, sizeof executable, "%s/bootstrap", root);
@@ -217,6 +219,7 @@ static bool mount_read_only(void) {
 
 static void remove_root(void) {
     umount2(root, MNT_DETACH); /* fails when it was not mounted */
+    chmod(root, 0700);         /* or only root could empty it */
     unlink(executable);
     rmdir(root);
 }
@@ -450,7 +453,9 @@ int main(int count, char **arguments) {
     for (size_t i = 0; i < sizeof pattern; i++)
         pattern[i] = (char)(i * 2654435761u >> 13);
     check_file(image);
-    if (make_root(image) && is_permitted())
+    if (!check(make_root(image), "a folder that holds the executable"))
+        perror(root);
+    else if (is_permitted())
         check_process(minimal);
     else
         skip("a life in the sandbox: chroot and seccomp need root");

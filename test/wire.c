@@ -524,6 +524,11 @@ uint64_t now_us(void) {
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+const char *temporary_folder(void) {
+    const char *folder = getenv("TMPDIR");
+    return folder && *folder ? folder : "/tmp";
+}
+
 unsigned open_descriptors(pid_t pid) {
     char path[64], target[64];
     unsigned count = 0;
