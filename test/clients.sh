@@ -119,7 +119,7 @@ printf '{"text":"Hello"}' >"$work/hello"
 
 curl_cases() {
     start
-    post -d "log info $line" -H 'X-Amz-Log-Type: Tail'
+    post -d "\"log info $line\"" -H 'X-Amz-Log-Type: Tail'
     tr -d '\r' <"$work/head" | sed -n 's/^X-Amz-Log-Result: //p' | base64 -d >"$work/tail"
     log_is_whole "curl: log tail of a cold start"
     post -d @"$work/hello"
@@ -130,24 +130,24 @@ curl_cases() {
     same "curl: a chunked request" "$work/out" "$work/hello"
     post --data-binary @"$work/six"
     same "curl: 6 MB" "$work/out" "$work/six"
-    post -d 'fail Function.Refused it said "no"'
+    post -d '"fail Function.Refused it said no"'
     expect "curl: function error" "$work/head" "200 OK" "X-Amz-Function-Error: Unhandled"
-    expect "curl: its body" "$work/out" '"errorType":"Function.Refused"' 'it said \"no\"'
-    post -H 'X-Amz-Invocation-Type: DryRun' -d crash
+    expect "curl: its body" "$work/out" '"errorType":"Function.Refused"' 'it said no'
+    post -H 'X-Amz-Invocation-Type: DryRun' -d '"crash"'
     expect "curl: DryRun" "$work/head" "HTTP/1.1 204 "
-    post -H 'X-Amz-Invocation-Type: Event' -d "log info $line"
+    post -H 'X-Amz-Invocation-Type: Event' -d "\"log info $line\""
     expect "curl: Event" "$work/head" "HTTP/1.1 202 "
-    post -d context -H 'X-Amz-Tenant-Id: blue' -H "X-Amz-Client-Context: $(
+    post -d '"context"' -H 'X-Amz-Tenant-Id: blue' -H "X-Amz-Client-Context: $(
         printf '{"custom":{"a":1}}' | base64
     )"
     expect "curl: context and tenant" "$work/out" \
         '|{"custom":{"a":1}}||blue|'
-    post -d crash
+    post -d '"crash"'
     expect "curl: crash" "$work/out" '"errorType":"Runtime.ExitError"' "signal: killed"
     post -d @"$work/hello"
     same "curl: after the crash" "$work/out" "$work/hello"
     stop_function
-    post -d 'to a stopped process'
+    post -d '"to a stopped process"'
     expect "curl: time-out" "$work/out" "Task timed out after 3.00 seconds"
     post -d @"$work/hello"
     same "curl: after the time-out" "$work/out" "$work/hello"
@@ -171,7 +171,7 @@ curl_line() {
 
 aws_cases() {
     start
-    invoke --payload "log info $line" --log-type Tail --query LogResult --output text
+    invoke --payload "\"log info $line\"" --log-type Tail --query LogResult --output text
     base64 -d <"$work/head" >"$work/tail" 2>/dev/null
     log_is_whole "aws: log tail of a cold start"
     invoke --payload '{"text":"Hello"}'
@@ -179,19 +179,22 @@ aws_cases() {
     expect "aws: fields" "$work/head" '"StatusCode": 200' '"ExecutedVersion": "'"\$LATEST"
     invoke --payload fileb://"$work/six"
     same "aws: 6 MB" "$work/out" "$work/six"
-    invoke --payload 'fail Function.Refused no'
+    invoke --payload '"fail Function.Refused no"'
     expect "aws: function error" "$work/head" '"FunctionError": "Unhandled"' '"StatusCode": 200'
     expect "aws: its body" "$work/out" '"errorType":"Function.Refused"'
-    invoke --payload crash --invocation-type DryRun
+    invoke --payload '"crash"' --invocation-type DryRun
     expect "aws: DryRun" "$work/head" '"StatusCode": 204'
-    invoke --payload "log info $line" --invocation-type Event
+    invoke --payload "\"log info $line\"" --invocation-type Event
     expect "aws: Event" "$work/head" '"StatusCode": 202'
-    invoke --payload context --client-context "$(printf '{"custom":{"a":1}}' | base64)"
+    invoke --payload '"context"' --client-context "$(printf '{"custom":{"a":1}}' | base64)"
     expect "aws: context" "$work/out" '|{"custom":{"a":1}}|'
     stop_function
-    invoke --payload 'to a stopped process'
+    invoke --payload '"to a stopped process"'
     expect "aws: time-out" "$work/out" "Task timed out after 3.00 seconds"
-    invoke --payload crash
+    invoke --payload '{"text":'
+    expect "aws: an event that is no JSON" "$work/head" "InvalidRequestContentException" \
+        "Could not parse request body into json: "
+    invoke --payload '"crash"'
     expect "aws: crash" "$work/out" '"errorType":"Runtime.ExitError"' "signal: killed"
     invoke --payload '{"text":"Hello"}' --qualifier 1
     same "aws: after crash and time-out, with a qualifier" "$work/out" "$work/hello"
@@ -220,7 +223,7 @@ coldstart_cases() {
     verdict "coldstart.sh: a function without variables" $?
     configure update --environment '{"Variables":{"ANOTHER":"é \"1\""}}'
     expect "aws: configuration" "$work/head" '"State": "Active"' '"LastUpdateStatus": "Successful"'
-    invoke --payload another
+    invoke --payload '"another"'
     expect "aws: a variable" "$work/out" 'é "1"'
     coldstart 5 '"cold"'
     verdict "coldstart.sh: exit status" $?
@@ -229,11 +232,11 @@ coldstart_cases() {
     verdict "coldstart.sh: its table" $?
     [ "$(grep -c "Init Duration: " "$work/log")" -eq 7 ]
     verdict "coldstart.sh: five more cold starts" $?
-    invoke --payload another
+    invoke --payload '"another"'
     expect "coldstart.sh: the variables are back" "$work/out" 'é "1"'
     configure get && ! grep -q COLDSTART_SH_RUN "$work/head"
     verdict "coldstart.sh: its own is gone" $?
-    coldstart 1 crash
+    coldstart 1 '"crash"'
     [ $? -eq 1 ]
     verdict "coldstart.sh: a function that fails" $?
     expect "coldstart.sh: says so" "$work/head" "coldstart.sh: function failed: {"

@@ -12,6 +12,7 @@
 #include "wire.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -344,11 +345,29 @@ static void stop_lambda_for_a_while(void) {
 
 static void run_steps(const char *script);
 
+/* A JSON string as json_string of wire.c writes it becomes its text. */
+static void unquote(char *text) {
+    char *to = text, *at = text + 1;
+    while (*at != '"')
+        if (*at != '\\')
+            *to++ = *at++;
+        else if (at[1] != 'u') {
+            *to++ = at[1];
+            at += 2;
+        } else {
+            *to++ = (char)strtoul((char[]){at[4], at[5], '\0'}, NULL, 16);
+            at += 6;
+        }
+    *to = '\0';
+}
+
 /* Each event is a script. */
 static void obey(void) {
     for (next(); seen.status == 200; next()) {
         struct bytes event = seen.body;
         seen.body = (struct bytes){0};
+        if (event.data[0] == '"')
+            unquote(event.data);
         run_steps(event.data);
         bytes_free(&event);
     }
@@ -526,10 +545,21 @@ static void serve(const char *how) {
     served.port = at == NULL ? 0 : (uint16_t)strtoul(at + 10, NULL, 10);
 }
 
-static int send_event(const char *event) {
+/* What a function is told in words goes to it as a JSON string. */
+static int send_call(const char *call, const char *fields, const char *event) {
+    struct bytes body = {0};
     int fd = dial(served.port);
-    request(fd, INVOKE, "", event, strlen(event));
+    if (isalpha((unsigned char)event[0]))
+        json_string(&body, event, strlen(event));
+    else
+        bytes_text(&body, event);
+    request(fd, call, fields, body.data, body.length);
+    bytes_free(&body);
     return fd;
+}
+
+static int send_event(const char *event) {
+    return send_call(INVOKE, "", event);
 }
 
 static struct reply take_reply(int fd) {
@@ -559,9 +589,7 @@ static void exchange(const char *how, const char *call, const char *fields, cons
     char name[200];
     if (how != NULL)
         serve(how);
-    int fd = dial(served.port);
-    request(fd, call, fields, event, strlen(event));
-    struct reply r = take_reply(fd);
+    struct reply r = take_reply(send_call(call, fields, event));
     snprintf(name, sizeof name, "%.80s, '%.80s'", how == NULL ? call : how, event);
     check(r.status == status, name, "status", r.head.data);
     check(holds(&r.body, body), name, body, r.body.data);
@@ -595,7 +623,7 @@ static void shipped_runtime(void) {
     EXPECT("probe", "", "{}");
     EXPECT("MEMORY=256 probe", "1", "1", "Memory Size: 256 MB");
     EXPECT("probe", "fail Function.Refused it said \"no\"",
-           "{\"errorMessage\":\"it said \\\"no\\\"\",\"errorType\":\"Function.Refused\"",
+           "{\"errorMessage\":\"it said \\\\\\\"no\\\\\\\"\",\"errorType\":\"Function.Refused\"",
            UNHANDLED);
     EXPECT(
         "probe", "large 6291557",
@@ -618,6 +646,59 @@ static void shipped_runtime(void) {
              "InvalidRequestContentException", NONE);
     EXPECT("probe", "stream one two three", "onetwothree");
     EXPECT("probe", "streamlate one two", "onetwo", "the stream ended with Function.L");
+}
+
+/* Of JSON, what is none has a wrong byte at the given place. */
+static void events_that_are_no_json(void) {
+    static const struct {
+        const char *text;
+        int wrong; /* -1: nothing is */
+    } texts[] = {{"{\"a\" : [1, -0.5e+7, 2E1, [], {}, true,false, null]}\r\n\t ", -1},
+                 {"\"\\u00e9 \\\"\\/\\n \xc3\xa9\"", -1},
+                 {"[[[[[[[[[[{\"\":{\"b\":0}}]]]]]]]]]]", -1},
+                 {" ", 1},
+                 {"x", 0},
+                 {"nul", 0},
+                 {"1 2", 2},
+                 {"01", 0},
+                 {"-", 0},
+                 {"1.", 0},
+                 {"1.5e", 0},
+                 {"+1", 0},
+                 {"'a'", 0},
+                 {"\"a", 0},
+                 {"\"\\x\"", 0},
+                 {"\"\\u00g0\"", 0},
+                 {"\"\t\"", 0},
+                 {"\"\xc3\"", 0},
+                 {"[1,]", 3},
+                 {"[1 2]", 3},
+                 {"[1}", 2},
+                 {"[", 1},
+                 {"{\"a\"}", 4},
+                 {"{\"a\":1,}", 7},
+                 {"{1:2}", 1},
+                 {"{\"a\":1]", 6},
+                 {"{\"a\",1}", 4},
+                 {"{}{}", 2},
+                 {"{\"a\":\"b\":1}", 8}};
+    for (size_t i = 0, at; i < sizeof texts / sizeof *texts; i++) {
+        bool valid = json_is_valid(texts[i].text, strlen(texts[i].text), &at);
+        check(texts[i].wrong < 0 ? valid : !valid && at == (size_t)texts[i].wrong, "JSON",
+              texts[i].text, NULL);
+    }
+    static char deep[200000];
+    size_t at, half = sizeof deep / 2;
+    memset(deep, '[', half);
+    memset(deep + half, ']', half);
+    check(json_is_valid(deep, sizeof deep, &at), "JSON", "100,000 arrays in each other", NULL);
+    exchange("probe", INVOKE, "", "{\"a\":\n 'b'}", 400,
+             "{\"Type\":\"User\",\"Message\":\"Could not parse request body into json: Could not "
+             "parse payload into json: Unexpected token at [line: 2, column: 2]\"}",
+             "x-amzn-ErrorType: InvalidRequestContentException\r\n", NONE);
+    exchange(NULL, INVOKE, "X-Amz-Invocation-Type: Event\r\n", "[1,", 400,
+             "Unexpected end-of-input at [line: 1, column: 4]", NONE);
+    exchange(NULL, INVOKE, "X-Amz-Invocation-Type: DryRun\r\n", "01", 400, "", NONE);
 }
 
 static void answers_at_the_wrong_time(void) {
@@ -743,7 +824,7 @@ static void managed_instances(void) {
     char first;
     EXPECT("CONCURRENCY=2 TIMEOUT=4 workers", "response twice; response 2", "twice",
            "response: 400 ");
-    struct reply r = invoke("", "response =head", 14);
+    struct reply r = take_reply(send_event("response =head"));
     check(holds(&r.body, "Content-Type: \r\n") && holds(&r.body, "Client-Context: \r\n") &&
               holds(&r.body, "Cognito-Identity: \r\n"),
           "managed instances", "empty fields", r.body.data);
@@ -779,10 +860,11 @@ static void managed_instances_limits(void) {
 /* ---- What is more than an exchange --------------------------------------------------------- */
 
 static void framing_of_events(void) {
-    char event[2050] = "response =head";
+    char event[2050] = "\"response =head";
     memset(event + strlen(event), ';', sizeof event - 1 - strlen(event));
+    event[2048] = '"';
     EXPECT("obey", event, "\r\nTransfer-Encoding: chunked\r\n");
-    event[2048] = '\0';
+    memcpy(event + 2047, "\"", 2);
     EXPECT(NULL, event, "\r\nContent-Length: 2048\r\n");
 }
 
@@ -790,7 +872,8 @@ static void large_events(void) {
     static char event[(6 << 20) + 1];
     serve("probe");
     for (size_t i = 0; i < sizeof event; i++)
-        event[i] = (char)(i * 2654435761U >> 13);
+        event[i] = (char)('A' + (i * 2654435761U >> 13) % 26);
+    event[0] = event[(6 << 20) - 1] = '"';
     struct reply r = invoke("", event, 6 << 20);
     check(r.body.length == 6 << 20 && memcmp(r.body.data, event, 6 << 20) == 0, "6 MB", "echo",
           r.head.data);
@@ -1040,17 +1123,21 @@ static void bad_starts(const char *directory) {
 static void commands(const char *directory) {
     char file[256];
     snprintf(file, sizeof file, "@%s/event", directory);
-    write_file(file + 1, "from a file\n", 12, 0644);
+    write_file(file + 1, "\"from a file\"\n", 14, 0644);
     command("", "run", NULL, 0, "{\"text\":\"Hello\"}", "");
     command("", "run", "\"x\"", 0, "\"x\"", "");
-    command("", "run", file, 0, "from a file\n", "");
+    command("", "run", file, 0, "\"from a file\"\n", "");
     if (freopen(file + 1, "r", stdin) == NULL)
         exit(1);
-    command("", "run", "-", 0, "from a file\n", "");
+    command("", "run", "-", 0, "\"from a file\"\n", "");
     command("", "run", "@/nowhere", 1, "", "event file /nowhere: No such");
-    command("", "run", "fail Function.Refused no", 1, "", "{\"errorMessage\":\"no\"");
-    command("", "run", "log info a line", 0, "logged", "a line\n");
-    command("", "run", "crash", 1, "", "signal: killed");
+    command(
+        "", "run", "[1", 0, "[1",
+        "local_lambda: the event is no JSON, and the function gets it all the same; Lambda would "
+        "refuse it with 400 InvalidRequestContentException: Unexpected end-of-input at [line: 1, ");
+    command("", "run", "\"fail Function.Refused no\"", 1, "", "{\"errorMessage\":\"no\"");
+    command("", "run", "\"log info a line\"", 0, "logged", "a line\n");
+    command("", "run", "\"crash\"", 1, "", "signal: killed");
     command("PROBE_FAIL=1 ", "run", "1", 1, "", "Function.NoDatabase");
     command("", "walk", NULL, 1, "", "local_lambda: usage: ");
     command("PORT=65536 ", "serve", NULL, 1, "",
@@ -1154,6 +1241,7 @@ static void no_growth(const char *how) {
 static void run_cases(const char *directory) {
     struct local patient = launch("pause", "run", "1"); /* takes 10 s: meanwhile … */
     shipped_runtime();
+    events_that_are_no_json();
     answers_at_the_wrong_time();
     answers_of_the_wrong_form();
     requests_that_are_wrong();

@@ -1244,6 +1244,19 @@ static bool decode_client_context(struct bytes *to, const char *text, size_t len
     return valid;
 }
 
+/* NULL: it is JSON, or nothing at all, of which Lambda makes {}. */
+static const char *wrong_in_event(const struct bytes *event) {
+    size_t wrong, line = 1, column = 1;
+    if (event->length == 0 || json_is_valid(event->data, event->length, &wrong))
+        return NULL;
+    for (size_t i = 0; i < wrong; i++) {
+        line += event->data[i] == '\n';
+        column = event->data[i] == '\n' ? 1 : column + 1;
+    }
+    return f("Unexpected %s at [line: %zu, column: %zu]",
+             wrong == event->length ? "end-of-input" : "token", line, column);
+}
+
 static void enqueue_request(struct peer *p, struct request *r, bool asynchronous,
                             struct bytes *context) {
     struct invocation *v = enqueue(&r->body, copy_field(r, "X-Amzn-Trace-Id"));
@@ -1266,6 +1279,7 @@ static void invoke(struct peer *p, struct request *r) {
     int limit = event ? ASYNC_EVENT_MAX : EVENT_MAX;
     size_t n;
     const char *client = request_field(r, "X-Amz-Client-Context", &n);
+    const char *wrong = r->body.length > (size_t)limit ? NULL : wrong_in_event(&r->body);
     if (type != NULL && !event && !dry_run && strcmp(type, "RequestResponse") != 0)
         reply_exception(p, "400 Bad Request", "InvalidParameterValueException",
                         "X-Amz-Invocation-Type is RequestResponse, Event or DryRun");
@@ -1278,6 +1292,11 @@ static void invoke(struct peer *p, struct request *r) {
     else if (client != NULL && !decode_client_context(&context, client, n))
         reply_exception(p, "400 Bad Request", "InvalidRequestContentException",
                         "Client context must be a valid Base64-encoded JSON object.");
+    else if (wrong != NULL)
+        reply_exception(p, "400 Bad Request", "InvalidRequestContentException",
+                        f("Could not parse request body into json: "
+                          "Could not parse payload into json: %s",
+                          wrong));
     else if (dry_run)
         reply_text(p, "204 No Content", "", "");
     else
@@ -1699,6 +1718,11 @@ int main(int count, char **arguments) {
         listeners[0] = listen_on(&settings.port);
     else {
         read_event(&event, given[0] == '\0' ? "{\"text\":\"Hello\"}" : given);
+        const char *wrong = wrong_in_event(&event);
+        if (wrong != NULL) /* and what the function makes of it may be what is to be seen */
+            say("the event is no JSON, and the function gets it all the same; Lambda would refuse "
+                "it with 400 InvalidRequestContentException: %s",
+                wrong);
         enqueue(&event, NULL);
     }
     listeners[1] = listen_on(&settings.runtime_port);

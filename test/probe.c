@@ -1,6 +1,6 @@
-/* probe.c - the handler of the end-to-end tests: the first word of its event says what it is to do,
- * see the table at the end; any other event is echoed. Built on the same seam as every handler of a
- * file of its own.
+/* probe.c - the handler of the end-to-end tests: the first word of its event, which may be a JSON
+ * string, says what it is to do, see the table at the end; any other event is echoed. Built on the
+ * same seam as every handler of a file of its own.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define HANDLER probe
@@ -266,6 +266,8 @@ static const struct {
 
 static struct outcome probe(const struct invocation *invocation) {
     struct order order = {.invocation = invocation, .rest = invocation->event};
+    if (order.rest.length > 1 && order.rest.data[0] == '"')
+        order.rest = (struct text){order.rest.data + 1, order.rest.length - 2};
     cut(&order.rest, ' ', &order.command);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (equal(order.command, text_of(commands[i].name)))

@@ -576,6 +576,98 @@ void json_string(struct bytes *to, const char *data, size_t length) {
     bytes_text(to, "\"");
 }
 
+static size_t digits_length(struct text t) {
+    size_t n = 0;
+    while (n < t.length && t.at[n] >= '0' && t.at[n] <= '9')
+        n++;
+    return n;
+}
+
+/* The length of what each of these is named after, at the front; 0 when it is wrong or cut off. */
+static size_t json_number_length(struct text t) {
+    size_t at = t.at[0] == '-', n = digits_length((struct text){t.at + at, t.length - at});
+    if (n == 0 || (n > 1 && t.at[at] == '0'))
+        return 0;
+    at += n;
+    if (at < t.length && t.at[at] == '.') {
+        n = digits_length((struct text){t.at + at + 1, t.length - at - 1});
+        at += n + 1;
+    }
+    if (n > 0 && at < t.length && (t.at[at] | 0x20) == 'e') {
+        at += at + 1 < t.length && (t.at[at + 1] == '+' || t.at[at + 1] == '-') ? 2 : 1;
+        n = digits_length((struct text){t.at + at, t.length - at});
+        at += n;
+    }
+    return n == 0 ? 0 : at;
+}
+
+static size_t json_escape_length(struct text t) {
+    size_t n = 2;
+    if (t.length < 2 || t.at[1] == '\0' || strchr("\"\\/bfnrtu", t.at[1]) == NULL)
+        return 0;
+    while (t.at[1] == 'u' && n < 6)
+        if (n == t.length || digit_value(t.at[n++]) > 15)
+            return 0;
+    return n;
+}
+
+static size_t json_string_length(struct text t) {
+    for (size_t at = 1, n = 1; n > 0 && at < t.length; at += n) {
+        struct text rest = {t.at + at, t.length - at};
+        if (rest.at[0] == '"')
+            return at + 1;
+        n = (unsigned char)rest.at[0] < ' ' ? 0
+            : rest.at[0] == '\\'            ? json_escape_length(rest)
+                                 : utf8_length((const unsigned char *)rest.at, rest.length);
+    }
+    return 0;
+}
+
+static size_t json_scalar_length(struct text t) {
+    static const char *const words[] = {"true", "false", "null"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (t.length >= strlen(words[i]) && memcmp(t.at, words[i], strlen(words[i])) == 0)
+            return strlen(words[i]);
+    return t.at[0] == '"' ? json_string_length(t) : json_number_length(t);
+}
+
+/* Without recursion, so that no depth is too much: `open` is what closes the arrays and objects
+ * around, and `due` the bytes that may come next. */
+bool json_is_valid(const char *data, size_t length, size_t *wrong) {
+    static const char end_or_value[] = "]{[\"-0123456789tfn", *const value = end_or_value + 1;
+    struct bytes open = {0};
+    const char *due = value;
+    size_t at = 0;
+    for (size_t n = 1; n > 0; at += n) {
+        while (at < length && strchr(" \t\r\n", data[at]) != NULL && data[at] != '\0')
+            at++;
+        char c = at < length ? data[at] : '\0',
+             around = open.length > 0 ? open.data[open.length - 1] : '\0';
+        n = 1;
+        if (c == '\0' || strchr(due, c) == NULL)
+            n = 0;
+        else if (c == '{' || c == '[') {
+            bytes_text(&open, c == '{' ? "}" : "]");
+            due = c == '{' ? "}\"" : end_or_value;
+        } else if (c == ',' || c == ':')
+            due = c == ',' && around == '}' ? "\"" : value;
+        else if (c == '"' && due != value && due != end_or_value) { /* a name */
+            n = json_string_length((struct text){data + at, length - at});
+            due = ":";
+        } else { /* the end of a value */
+            if (c == '}' || c == ']')
+                open.length--;
+            else
+                n = json_scalar_length((struct text){data + at, length - at});
+            around = open.length > 0 ? open.data[open.length - 1] : '\0';
+            due = around == '}' ? ",}" : around == ']' ? ",]" : "";
+        }
+    }
+    bytes_free(&open);
+    *wrong = at;
+    return at == length && due[0] == '\0';
+}
+
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -55,6 +55,8 @@ const char *temporary_folder(void);                     /* $TMPDIR, or /tmp */
 unsigned open_descriptors(pid_t); /* of another process, of the numbers below 1,024 */
 
 void json_string(struct bytes *to, const char *data, size_t length); /* with quotes */
+/* Is it one value of RFC 8259? If not, `wrong` is where what it must not have begins. */
+bool json_is_valid(const char *data, size_t length, size_t *wrong);
 void base64(struct bytes *to, const void *data, size_t length);
 bool base64_decode(struct bytes *to, const char *text, size_t length); /* false: it is none */
 
