@@ -1,5 +1,5 @@
 #!/bin/sh
-# clients.sh - the local Lambda as its users' clients see it: the real curl and the real AWS CLI,
+# clients.sh - the local Lambda as its users' clients see it: the real curl, ab and AWS CLI,
 # version 2 (Debian's package awscli). What needs no package is in lambda_test.c.
 #
 #     clients.sh LOCAL_LAMBDA PROBE        PROBE is built from test/probe.c
@@ -242,6 +242,15 @@ coldstart_cases() {
     expect "coldstart.sh: says so" "$work/head" "coldstart.sh: function failed: {"
 }
 
+# A client of HTTP/1.0, which counts as failed what is not as long as the first answer.
+ab_cases() {
+    start
+    ab -q -k -n 20 -c 2 -s 20 -p "$work/hello" "$url" >"$work/out" 2>"$work/head"
+    verdict "ab -k: exit status" $?
+    expect "ab -k: all on two connections" "$work/out" "Complete requests:      20" \
+        "Failed requests:        0" "Keep-Alive requests:    20"
+}
+
 aws=
 for candidate in "${AWS:-aws}" /usr/bin/aws; do
     case $("$candidate" --version 2>&1) in
@@ -252,6 +261,11 @@ if command -v curl >/dev/null; then
     curl_cases
 else
     echo "skipped: curl is not installed"
+fi
+if command -v ab >/dev/null; then
+    ab_cases
+else
+    echo "skipped: ab is not installed (package apache2-utils)"
 fi
 if [ -n "$aws" ]; then
     aws_cases

@@ -604,6 +604,27 @@ static void exchange(const char *how, const char *call, const char *fields, cons
     reply_free(&r);
 }
 
+/* Requests byte for byte, of which the last ends the connection, and parts of what comes back, in
+ * this order. */
+static void exchange_raw(const char *requests, ...) {
+    struct bytes all = {0};
+    int fd = dial(served.port);
+    send_all(fd, requests, strlen(requests));
+    while (get(fd, &all, 1))
+        continue;
+    bytes_append(&all, "", 1);
+    va_list parts;
+    va_start(parts, requests);
+    const char *at = all.data;
+    for (const char *part; (part = va_arg(parts, const char *)) != NULL;) {
+        at = at == NULL ? NULL : strstr(at, part);
+        check(at != NULL, requests, part, all.data);
+    }
+    va_end(parts);
+    close(fd);
+    bytes_free(&all);
+}
+
 #define NONE (const char *)NULL
 #define EXPECT(how, event, ...) exchange(how, INVOKE, "", event, 200, __VA_ARGS__, NONE)
 
@@ -635,7 +656,8 @@ static void shipped_runtime(void) {
     EXPECT(NULL, "2", "2"); /* by a fresh environment */
     EXPECT("PROBE_FAIL=1 probe", "1", "\"errorType\":\"Function.NoDatabase\"", UNHANDLED);
     EXPECT(NULL, "2", "\"errorType\":\"Function.NoDatabase\"");
-    exchange("probe", INVOKE, "X-Amz-Invocation-Type: DryRun\r\n", "crash", 204, "", NONE);
+    exchange("probe", INVOKE, "X-Amz-Invocation-Type: DryRun\r\n", "crash", 204, "",
+             "x-amzn-RequestId: ", NONE);
     exchange("probe", INVOKE, "X-Amz-Invocation-Type: Event\r\n", "log info a line", 202, "",
              "x-amzn-RequestId: ", "a line\n", "REPORT", NONE);
     exchange("probe", INVOKE, "X-Amz-Invocation-Type: Sync\r\n", "1", 400, "",
@@ -699,6 +721,23 @@ static void events_that_are_no_json(void) {
     exchange(NULL, INVOKE, "X-Amz-Invocation-Type: Event\r\n", "[1,", 400,
              "Unexpected end-of-input at [line: 1, column: 4]", NONE);
     exchange(NULL, INVOKE, "X-Amz-Invocation-Type: DryRun\r\n", "01", 400, "", NONE);
+}
+
+#define ONE(version, fields) INVOKE " HTTP/" version "\r\n" fields "Content-Length: 1\r\n\r\n1"
+
+static void old_and_odd_clients(void) {
+    serve("probe");
+    exchange_raw(ONE("1.0", "Connection: keep-alive\r\n") ONE("1.0", ""), "HTTP/1.1 200 ",
+                 "\r\nConnection: keep-alive\r\n", "\r\n\r\n1HTTP/1.1 200 ",
+                 "\r\nConnection: close\r\n", "\r\n\r\n1", NONE);
+    exchange_raw("HEAD " FUNCTION "/configuration HTTP/1.1\r\nHost: a\r\n\r\n"
+                 "HEAD /nowhere HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" ONE("1.0", ""),
+                 "HTTP/1.1 405 ", "\r\nContent-Length: ", "\r\n\r\nHTTP/1.1 404 ",
+                 "\r\n\r\nHTTP/1.1 200 ", NONE);
+    exchange_raw("GET HTTP://a:1" FUNCTION "/configuration?a HTTP/1.1\r\nHost: b\r\n\r\n"
+                 "GET http://a HTTP/1.0\r\n\r\n",
+                 "HTTP/1.1 200 ", "HTTP/1.1 404 ", NONE);
+    exchange_raw("GET http:///" FUNCTION " HTTP/1.0\r\n\r\n", "HTTP/1.1 400 ", NONE);
 }
 
 static void answers_at_the_wrong_time(void) {
@@ -866,6 +905,10 @@ static void framing_of_events(void) {
     EXPECT("obey", event, "\r\nTransfer-Encoding: chunked\r\n");
     memcpy(event + 2047, "\"", 2);
     EXPECT(NULL, event, "\r\nContent-Length: 2048\r\n");
+    memset(event, '1', 2049); /* for a runtime of HTTP/1.0, which knows no chunks */
+    EXPECT("raw GET " API
+           "/invocation/next HTTP/1.0\r\n\r\n; take; reconnect; response =head; obey",
+           event, "\r\nContent-Length: 2049\r\n");
 }
 
 static void large_events(void) {
@@ -1242,6 +1285,7 @@ static void run_cases(const char *directory) {
     struct local patient = launch("pause", "run", "1"); /* takes 10 s: meanwhile … */
     shipped_runtime();
     events_that_are_no_json();
+    old_and_odd_clients();
     answers_at_the_wrong_time();
     answers_of_the_wrong_form();
     requests_that_are_wrong();

@@ -66,12 +66,13 @@ enum {
     LOG_TAIL = 4096,                /* X-Amz-Log-Result */
     CLIENT_CONTEXT_MAX = 3583,      /* of X-Amz-Client-Context, by the Invoke page */
     QUEUE_MAX = 1000,               /* invocations in line; the next one is throttled */
-    SIDE_MAX = 450,    /* connections on each side, since most shells allow 1,024 descriptors */
-    NAME_SIZE = 64,    /* of a request id, which has 36 characters, or more to be shown */
-    EXPIRED_MAX = 64,  /* request ids remembered after their time-out */
-    INIT_SECONDS = 10, /* from exec to the first poll */
-    LOST_MS = 1000,    /* a worker whose connection is gone may answer on another one for so long */
-    EXIT_MS = 2000     /* from init/error to the exit that must follow at once */
+    SIDE_MAX = 450,     /* connections on each side, since most shells allow 1,024 descriptors */
+    NAME_SIZE = 256,    /* of a request id, or of the name or ARN of a function */
+    TARGET_SIZE = 1024, /* a longer one is none of ours */
+    EXPIRED_MAX = 64,   /* request ids remembered after their time-out */
+    INIT_SECONDS = 10,  /* from exec to the first poll */
+    LOST_MS = 1000, /* a worker whose connection is gone may answer on another one for so long */
+    EXIT_MS = 2000  /* from init/error to the exit that must follow at once */
 };
 
 #define API "/2018-06-01"
@@ -294,6 +295,7 @@ struct peer {
     bool waiting;    /* for an answer, or the runtime's GET next for an event */
     bool dirty;      /* there may be a whole request in `in` */
     bool closing; /* our side, after what is in `out`; until it closes its own, input is dropped */
+    bool http_1_0, is_head;    /* what its last request was */
     const struct route *route; /* of the request that is arriving, once its head is there */
     struct bytes in, out;
     size_t sent;                  /* of out */
@@ -497,6 +499,11 @@ static void print_picture(void) {
 
 /* ---- Replies ------------------------------------------------------------------------------ */
 
+/* With the blank line, which is there. */
+static size_t head_length(const char *data, size_t length) {
+    return (size_t)((const char *)memmem(data, length, "\r\n\r\n", 4) + 4 - data);
+}
+
 static void append_counted(struct bytes *to, const struct bytes *body) {
     bytes_format(to, "Content-Length: %zu\r\n\r\n", body->length);
     bytes_append(to, body->data, body->length);
@@ -515,19 +522,24 @@ static void append_chunked(struct bytes *to, const struct bytes *body) {
 }
 
 /* `fields`: whole field lines, CRLF included. The framing is that of Lambda's servers: the Runtime
- * API's goes over to chunks when its buffer overflows. */
+ * API's goes over to chunks when its buffer overflows. A client of HTTP/1.0 knows no chunks, and has
+ * to be told that the connection persists (RFC 9112 9.3). */
 static void reply(struct peer *p, const char *status, const char *fields,
                   const struct bytes *body) {
     struct bytes message = {0};
     bytes_format(&message, "HTTP/1.1 %s\r\n%s%sDate: %s\r\n", status,
-                 p->closing ? "Connection: close\r\n" : "", fields,
-                 utc("%a, %d %b %Y %H:%M:%S GMT"));
+                 p->closing    ? "Connection: close\r\n"
+                 : p->http_1_0 ? "Connection: keep-alive\r\n"
+                               : "",
+                 fields, utc("%a, %d %b %Y %H:%M:%S GMT"));
     if (strncmp(status, "204", 3) == 0)
         bytes_text(&message, "\r\n");
-    else if (p->is_runtime && body->length > CHUNKED_ABOVE)
+    else if (p->is_runtime && body->length > CHUNKED_ABOVE && !p->http_1_0)
         append_chunked(&message, body);
     else
         append_counted(&message, body);
+    if (p->is_head)
+        message.length = head_length(message.data, message.length);
     bytes_append(&p->out, message.data, message.length);
     p->sent_us = now_us();
     peer_flush(p);
@@ -545,12 +557,17 @@ static void reply_text(struct peer *p, const char *status, const char *fields, c
     bytes_free(&body);
 }
 
+/* Of a call that no invocation comes of. */
+static const char *request_id_field(void) {
+    char id[37];
+    make_uuid(id);
+    return f("x-amzn-RequestId: %s\r\n", id);
+}
+
 /* The Invoke API's form of an error. */
 static void reply_exception(struct peer *p, const char *status, const char *type,
                             const char *message) {
-    char id[37];
-    make_uuid(id);
-    reply_text(p, status, f(JSON "x-amzn-RequestId: %s\r\nx-amzn-ErrorType: %s\r\n", id, type),
+    reply_text(p, status, f(JSON "%sx-amzn-ErrorType: %s\r\n", request_id_field(), type),
                f("{\"Type\":\"User\",\"Message\":%s}", json(message)));
 }
 
@@ -1298,7 +1315,7 @@ static void invoke(struct peer *p, struct request *r) {
                           "Could not parse payload into json: %s",
                           wrong));
     else if (dry_run)
-        reply_text(p, "204 No Content", "", "");
+        reply_text(p, "204 No Content", request_id_field(), "");
     else
         enqueue_request(p, r, event, &context);
     bytes_free(&context);
@@ -1359,14 +1376,22 @@ static bool is_method(const struct route *route, const struct request *r) {
            memcmp(route->method, r->method, r->method_length) == 0;
 }
 
+/* In origin form, also of a request that has it in absolute form: http://host before the path. */
+static void read_target(const struct request *r, char target[TARGET_SIZE]) {
+    size_t at = r->target[0] == '/' ? 0 : strlen("http://");
+    while (at < r->target_length && r->target[at] != '/')
+        at++;
+    size_t n = r->target_length - at;
+    snprintf(target, TARGET_SIZE, "%.*s", n < TARGET_SIZE ? (int)n : 0, r->target + at);
+}
+
 /* A route of that path, if there is one: with that method, rather than with another. In `name`
  * what stands for its *, as far as it fits. */
 static const struct route *find_route(const struct peer *p, const struct request *r,
                                       char name[NAME_SIZE]) {
     const struct route *found = NULL;
-    char path[1024] = ""; /* a longer one is none of ours */
-    if (r->target_length < sizeof path)
-        memcpy(path, r->target, r->target_length);
+    char path[TARGET_SIZE];
+    read_target(r, path);
     path[strcspn(path, "?")] = '\0';
     for (const struct route *it = routes; it < routes + sizeof routes / sizeof *routes; it++) {
         if (it->is_runtime != p->is_runtime || (it->snap_start && !settings.snap_start) ||
@@ -1437,6 +1462,8 @@ static void end_request(struct peer *p, struct request *r) {
     size_t length = r->length;
     p->route = NULL;
     p->closing = !r->keep_alive;
+    p->http_1_0 = r->http_1_0;
+    p->is_head = r->method_length == 4 && memcmp(r->method, "HEAD", 4) == 0;
     if (p->is_runtime && settings.mode == MODE_TRACE) {
         trace_step(received_us,
                    f("%s, on %s connection", route->title, p->sent_us == 0 ? "a new" : "the same"));

@@ -195,20 +195,29 @@ static const char *check_field(struct text line, struct text *name, struct text 
 
 /* ---- The head ---- */
 
+/* RFC 9112 3.2.1; or the absolute form, which no client of a server sends and which a server has to
+ * take (3.2.2). */
+static bool is_target(struct text target) {
+    if (target.length > 7 && strncasecmp(target.at, "http://", 7) == 0)
+        return target.at[7] != '/';
+    return target.at[0] == '/';
+}
+
 /* RFC 9112 3: method SP request-target SP HTTP-version. */
-static const char *parse_request_line(struct text line, struct request *r, bool *http_1_0) {
+static const char *parse_request_line(struct text line, struct request *r) {
     struct text method, target, version = line;
     if (!cut(&version, ' ', &method) || !is_token(method))
         return "the request line begins with no method and one space (RFC 9112 3)";
     if (!cut(&version, ' ', &target) || target.length == 0)
         return "the request line has no target between two single spaces (RFC 9112 3)";
-    if (target.at[0] != '/')
-        return "the request target does not begin with a slash (RFC 9112 3.2.1)";
+    if (!is_target(target))
+        return "the request target begins neither with a slash nor with http:// and a host "
+               "(RFC 9112 3.2)";
     for (size_t i = 0; i < target.length; i++)
         if (target.at[i] <= ' ' || target.at[i] >= 127 || target.at[i] == '#')
             return "the request target holds a byte that no URI has (RFC 9112 3.2)";
-    *http_1_0 = version.length == 8 && memcmp(version.at, "HTTP/1.0", 8) == 0;
-    if (!*http_1_0 && !(version.length == 8 && memcmp(version.at, "HTTP/1.1", 8) == 0))
+    r->http_1_0 = version.length == 8 && memcmp(version.at, "HTTP/1.0", 8) == 0;
+    if (!r->http_1_0 && !(version.length == 8 && memcmp(version.at, "HTTP/1.1", 8) == 0))
         return "the version is neither HTTP/1.1 nor HTTP/1.0 (RFC 9112 2.3)";
     r->method = method.at;
     r->method_length = method.length;
@@ -220,7 +229,7 @@ static const char *parse_request_line(struct text line, struct request *r, bool 
 struct framing {
     unsigned hosts, lengths, codings;
     uint64_t content_length;
-    bool http_1_0, close, keep_alive;
+    bool close, keep_alive;
 };
 
 static void note_connection(struct text value, struct framing *f) {
@@ -258,8 +267,8 @@ static const char *note_field(struct text name, struct text value, struct framin
     return NULL;
 }
 
-static const char *check_framing(const struct framing *f) {
-    if (f->hosts > 1 || (f->hosts == 0 && !f->http_1_0))
+static const char *check_framing(const struct framing *f, bool http_1_0) {
+    if (f->hosts > 1 || (f->hosts == 0 && !http_1_0))
         return "there is not exactly one Host field (RFC 9112 3.2)";
     if (f->lengths > 1)
         return "Content-Length comes more than once (RFC 9112 6.3)";
@@ -267,7 +276,7 @@ static const char *check_framing(const struct framing *f) {
         return "chunked is applied more than once (RFC 9112 6.1)";
     if (f->codings > 0 && f->lengths > 0)
         return "Transfer-Encoding and Content-Length come together (RFC 9112 6.2)";
-    if (f->codings > 0 && f->http_1_0)
+    if (f->codings > 0 && http_1_0)
         return "Transfer-Encoding comes in an HTTP/1.0 message (RFC 9112 6.1)";
     return NULL;
 }
@@ -298,12 +307,12 @@ static enum line parse_head(struct text *rest, struct request *r, struct framing
     enum line found = cut_line(rest, &line, &r->wrong);
     if (found != LINE_WHOLE)
         return found;
-    r->wrong = parse_request_line(line, r, &f->http_1_0);
+    r->wrong = parse_request_line(line, r);
     if (r->wrong != NULL)
         return LINE_WRONG;
     found = parse_fields(rest, r, f);
     if (found == LINE_WHOLE)
-        r->wrong = check_framing(f);
+        r->wrong = check_framing(f, r->http_1_0);
     return r->wrong != NULL ? LINE_WRONG : found;
 }
 
@@ -447,7 +456,7 @@ enum request_reading request_parse(const char *data, size_t length, struct reque
         return incomplete(r);
     r->head_length = (size_t)(rest.at - data);
     r->chunked = f.codings > 0;
-    r->keep_alive = !f.close && (!f.http_1_0 || f.keep_alive);
+    r->keep_alive = !f.close && (!r->http_1_0 || f.keep_alive);
     found = parse_body(&rest, r, &f);
     if (found == LINE_WRONG)
         return malformed(r);

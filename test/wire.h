@@ -23,12 +23,13 @@ void bytes_format(struct bytes *to, const char *format, ...) __attribute__((form
 void bytes_drop_front(struct bytes *from, size_t length);
 void bytes_free(struct bytes *); /* and all zero again */
 
-/* One request. Everything but the body points into the input it was parsed from. */
+/* One request. Everything but the body points into the input it was parsed from. The target is a
+ * path, or begins with http:// and a host (RFC 9112 3.2.2). */
 struct request {
     const char *method, *target, *fields; /* fields: from the first field line to the blank line */
     size_t method_length, target_length, fields_length;
     size_t head_length; /* up to and with the blank line */
-    bool chunked, keep_alive, expects_continue;
+    bool http_1_0, chunked, keep_alive, expects_continue;
     struct bytes body;     /* decoded; owned by the request: request_free */
     struct bytes trailers; /* the trailer section's lines, as they came */
     size_t length;         /* of the whole message, framing included */
