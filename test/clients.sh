@@ -25,7 +25,7 @@ trap 'exit 1' HUP INT PIPE TERM
 export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_DEFAULT_REGION=us-east-1
 export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 export AWS_EC2_METADATA_DISABLED=true AWS_PAGER='' AWS_MAX_ATTEMPTS=1
-unset AWS_PROFILE AWS_ENDPOINT_URL http_proxy HTTP_PROXY all_proxy ALL_PROXY
+unset FUNCTION AWS_PROFILE AWS_ENDPOINT_URL http_proxy HTTP_PROXY all_proxy ALL_PROXY
 
 stop() {
     [ -z "$pid" ] || kill "$pid" 2>/dev/null
@@ -33,11 +33,11 @@ stop() {
     pid=
 }
 
-# A local Lambda on a free port; its address in $endpoint and $url.
+# A local Lambda on a free port, perhaps for one FUNCTION; its address in $endpoint and $url.
 start() {
     stop
     : >"$work/log"
-    PORT=0 BOOTSTRAP=$probe "$lambda" serve 2>>"$work/log" &
+    FUNCTION=${1-} PORT=0 BOOTSTRAP=$probe "$lambda" serve 2>>"$work/log" &
     pid=$!
     tries=0
     until endpoint=$(sed -n 's/.* serves at \(http:..127.0.0.1:[0-9]*\).*/\1/p' "$work/log") &&
@@ -204,6 +204,18 @@ aws_cases() {
     line_is_there_twice "aws: the asynchronous invocation ran"
 }
 
+named_cases() {
+    start function
+    invoke --payload '{"text":"Hello"}' --qualifier "\$LATEST"
+    same "aws: the function that is named" "$work/out" "$work/hello"
+    invoke --payload 1 --function-name arn:aws:lambda:us-east-1:123456789012:function:function
+    expect "aws: by its ARN" "$work/out" 1
+    invoke --payload 1 --qualifier 1
+    expect "aws: another version" "$work/head" "ResourceNotFoundException" ":function:function:1"
+    invoke --payload 1 --function-name another
+    expect "aws: another function" "$work/head" "ResourceNotFoundException" ":function:another"
+}
+
 configure() { # get or update, OPTIONS...
     operation=$1
     shift
@@ -269,6 +281,7 @@ else
 fi
 if [ -n "$aws" ]; then
     aws_cases
+    named_cases
     coldstart_cases
 else
     echo "skipped: the AWS CLI, version 2, is not installed (package awscli)"

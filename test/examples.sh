@@ -4,6 +4,7 @@
 #
 # SPDX-License-Identifier: MIT-0
 built=$1 lambda=$2 passed=0 failed=0
+unset FUNCTION # the user's
 folder=$(mktemp -d) || exit 2
 errors=$folder/errors
 trap 'rm -rf "$folder"' EXIT

@@ -479,6 +479,7 @@ static struct local launch(const char *how, const char *mode, const char *event)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(l.out, STDOUT_FILENO);
     dup2(l.err, STDERR_FILENO);
+    unsetenv("FUNCTION");
     setenv("PORT", "0", 1);
     setenv("BOOTSTRAP", probe, 1);
     for (size_t n; n = strcspn(how, " "), memchr(how, '=', n) != NULL; how += n + 1)
@@ -524,7 +525,8 @@ static void discard(struct local *l) {
 
 /* ---- What it serves ------------------------------------------------------------------------ */
 
-#define FUNCTION "/2015-03-31/functions/function"
+#define FUNCTIONS "/2015-03-31/functions/"
+#define FUNCTION FUNCTIONS "function"
 #define INVOKE "POST " FUNCTION "/invocations"
 
 static struct local served; /* the one that serves now */
@@ -738,6 +740,36 @@ static void old_and_odd_clients(void) {
                  "GET http://a HTTP/1.0\r\n\r\n",
                  "HTTP/1.1 200 ", "HTTP/1.1 404 ", NONE);
     exchange_raw("GET http:///" FUNCTION " HTTP/1.0\r\n\r\n", "HTTP/1.1 400 ", NONE);
+}
+
+static void names(void) {
+    static const struct {
+        const char *call;
+        int status;
+        const char *body;
+    } calls[] = {
+        {"POST " FUNCTIONS "hello/invocations", 200, "1"},
+        {"POST " FUNCTIONS "hello/invocations?Qualifier=%24LATEST", 200, "1"},
+        {"POST " FUNCTIONS "hello%3A$LATEST/invocations", 200, "1"},
+        {"POST " FUNCTIONS "123456789012:function:hello/invocations", 200, "1"},
+        {"POST " FUNCTIONS "arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Ahello"
+         "/invocations?Qualifier=$LATEST",
+         200, "1"},
+        {"POST " FUNCTIONS "hello/invocations?a&Qualifier=1&b", 404,
+         ":123456789012:function:hello:1\""},
+        {"POST " FUNCTIONS "hello:live/invocations", 404, ":function:hello:live\""},
+        {"POST " FUNCTIONS "hell/invocations", 404, "Function not found: arn:aws:lambda:"},
+        {"POST " FUNCTIONS "hello%/invocations", 404, ":123456789012:function:hello%\""},
+        {"POST " FUNCTIONS "hello2/invocations", 404, ":123456789012:function:hello2\""},
+        {"GET " FUNCTIONS "function/configuration", 404, ":123456789012:function:function\""},
+        {"GET " FUNCTIONS "hello/configuration", 200, "{\"FunctionName\":\"hello\""}};
+    serve("FUNCTION=hello probe");
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        exchange(NULL, calls[i].call, "", "1", calls[i].status, calls[i].body,
+                 calls[i].status == 404 ? "x-amzn-ErrorType: ResourceNotFoundException\r\n" : "",
+                 NONE);
+    check_said(&served, "names", "asks for the function hello:live, and FUNCTION is hello\n");
+    exchange("probe", "POST " FUNCTIONS "any/invocations?Qualifier=1", "", "1", 200, "1", NONE);
 }
 
 static void answers_at_the_wrong_time(void) {
@@ -1286,6 +1318,7 @@ static void run_cases(const char *directory) {
     shipped_runtime();
     events_that_are_no_json();
     old_and_odd_clients();
+    names();
     answers_at_the_wrong_time();
     answers_of_the_wrong_form();
     requests_that_are_wrong();

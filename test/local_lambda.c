@@ -6,10 +6,10 @@
  *     local_lambda serve           until Ctrl-C, for curl, the AWS CLI and every SDK
  *
  * EVENT is the text itself, @FILE, or - for stdin. From the environment: BOOTSTRAP (the
- * executable, ./bootstrap), PORT (of serve, 9000; 0 takes a free one), TIMEOUT (of the function,
- * 3 seconds), MEMORY (128 MB, reported and not enforced), CONCURRENCY (absent: one invocation at
- * a time; N: N at once, as in a Managed Instances environment). What else is in the environment,
- * the function gets too.
+ * executable, ./bootstrap), FUNCTION (its name; without one it answers to every name), PORT (of
+ * serve, 9000; 0 takes a free one), TIMEOUT (of the function, 3 seconds), MEMORY (128 MB, reported
+ * and not enforced), CONCURRENCY (absent: one invocation at a time; N: N at once, as in a Managed
+ * Instances environment). What else is in the environment, the function gets too.
  *
  * It is meant as the judge of a runtime: whatever Lambda would refuse is refused with Lambda's
  * status, and a line on stderr says what the API demands. Left out on purpose:
@@ -88,8 +88,8 @@ static struct {
     const char *given, *function;
     uint16_t port, runtime_port;
     unsigned timeout_s, memory_mb;
-    unsigned concurrency; /* 0: not a Managed Instances environment */
-    bool snap_start;
+    unsigned concurrency;      /* 0: not a Managed Instances environment */
+    bool snap_start, is_named; /* and so no other function is there */
     char *variables; /* NULL, or a JSON object: the Environment.Variables of the configuration */
 } settings;
 
@@ -1287,7 +1287,7 @@ static void enqueue_request(struct peer *p, struct request *r, bool asynchronous
         reply_text(p, "202 Accepted", f("x-amzn-RequestId: %s\r\n", v->id), "");
 }
 
-/* POST /2015-03-31/functions/{name}/invocations; any name, any qualifier. */
+/* POST /2015-03-31/functions/{name}/invocations. */
 static void invoke(struct peer *p, struct request *r) {
     struct bytes context = {0};
     char *type = copy_field(r, "X-Amz-Invocation-Type");
@@ -1425,6 +1425,49 @@ static void refuse_route(struct peer *p, struct request *r) {
 
 static const struct route no_route = {.title = "(no call of the API)", .serve = refuse_route};
 
+/* RFC 3986 2.1, in place. */
+static void decode_percent(char *text) {
+    char *to = text;
+    for (unsigned byte; *text != '\0'; text++) {
+        int n = 0;
+        bool encoded = sscanf(text, "%%%2x%n", &byte, &n) == 1 && n == 3;
+        *to++ = encoded ? (char)byte : *text;
+        text += encoded ? 2 : 0;
+    }
+    *to = '\0';
+}
+
+/* Whom the request is for: `name` is as in the path, perhaps an ARN, and becomes NAME or
+ * NAME:QUALIFIER. */
+static bool is_for_us(const struct request *r, char name[NAME_SIZE]) {
+    char target[TARGET_SIZE];
+    size_t n = strlen(settings.function), length = strlen(name);
+    read_target(r, target);
+    const char *qualifier = strstr(target, "Qualifier=");
+    if (qualifier != NULL) {
+        qualifier += strlen("Qualifier=");
+        snprintf(name + length, NAME_SIZE - length, ":%.*s", (int)strcspn(qualifier, "&"),
+                 qualifier);
+    }
+    decode_percent(name);
+    const char *arn = strstr(name, ":function:"), *only = arn == NULL ? name : arn + 10;
+    memmove(name, only, strlen(only) + 1);
+    return !settings.is_named || (strncmp(name, settings.function, n) == 0 &&
+                                  (name[n] == '\0' || strcmp(name + n, ":$LATEST") == 0));
+}
+
+static void refuse_function(struct peer *p, struct request *r) {
+    char name[NAME_SIZE];
+    find_route(p, r, name);
+    is_for_us(r, name);
+    say("a caller asks for the function %s, and FUNCTION is %s", name, settings.function);
+    reply_exception(p, "404 Not Found", "ResourceNotFoundException",
+                    f("Function not found: arn:aws:lambda:%s:123456789012:function:%s",
+                      getenv("AWS_REGION"), name));
+}
+
+static const struct route no_function = {.serve = refuse_function};
+
 /* As Go's server does it: a body that ends with the connection. */
 static void refuse_malformed(struct peer *p, const struct request *r) {
     bool too_long = r->head_length == 0 && p->in.length > 1 << 20;
@@ -1443,7 +1486,9 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
     size_t n, have = p->in.length - r->head_length;
     const char *length = request_field(r, "Content-Length", &n);
     uint64_t announced = length == NULL ? 0 : strtoull(length, NULL, 10);
-    p->route = found != NULL && is_method(found, r) ? found : &no_route;
+    p->route = found == NULL || !is_method(found, r) ? &no_route
+               : !p->is_runtime && !is_for_us(r, id) ? &no_function
+                                                     : found;
     if (p->route->answer != 0)
         begin_answer(p, r, id, p->route->answer);
     if (p->route->serve == next_invocation && (announced > 0 || r->chunked))
@@ -1674,7 +1719,9 @@ static unsigned number_setting(const char *name, unsigned otherwise, unsigned le
 }
 
 static void read_settings(void) {
-    settings.function = text_setting("AWS_LAMBDA_FUNCTION_NAME", "function");
+    settings.function =
+        text_setting("FUNCTION", text_setting("AWS_LAMBDA_FUNCTION_NAME", "function"));
+    settings.is_named = text_setting("FUNCTION", NULL) != NULL;
     settings.port = (uint16_t)number_setting("PORT", 9000, 0, 65535);
     settings.timeout_s = number_setting("TIMEOUT", 3, 1, 900);
     settings.memory_mb = number_setting("MEMORY", 128, 128, 10240);
