@@ -212,6 +212,11 @@ named_cases() {
     expect "aws: by its ARN" "$work/out" 1
     invoke --payload 1 --qualifier 1
     expect "aws: another version" "$work/head" "ResourceNotFoundException" ":function:function:1"
+    for state in exists active active-v2 updated updated-v2; do
+        timeout 20 "$aws" lambda wait "function-$state" --endpoint-url "$endpoint" --function-name function \
+            >"$work/head" 2>&1
+        verdict "aws: wait function-$state" $?
+    done
     invoke --payload 1 --function-name another
     expect "aws: another function" "$work/head" "ResourceNotFoundException" ":function:another"
 }

@@ -761,6 +761,7 @@ static void names(void) {
         {"POST " FUNCTIONS "hell/invocations", 404, "Function not found: arn:aws:lambda:"},
         {"POST " FUNCTIONS "hello%/invocations", 404, ":123456789012:function:hello%\""},
         {"POST " FUNCTIONS "hello2/invocations", 404, ":123456789012:function:hello2\""},
+        {"GET " FUNCTIONS "function", 404, ":123456789012:function:function\""},
         {"GET " FUNCTIONS "function/configuration", 404, ":123456789012:function:function\""},
         {"GET " FUNCTIONS "hello/configuration", 200, "{\"FunctionName\":\"hello\""}};
     serve("FUNCTION=hello probe");
@@ -1029,7 +1030,11 @@ static void change_of_configuration(void) {
           "another cold start", served.text);
     EXPECT(NULL, "response =environment", "\nCHANGED=é😀\"\n\n");
     exchange(NULL, put_it, "", "{\"Environment\":{\"Variables\":{\"A\":1}}}", 400, "", NONE);
-    exchange(NULL, get_it, "", "", 200, "\"CHANGED\" : ", NONE);
+    exchange(NULL, get_it, "", "", 200, "\"CHANGED\" : ", "x-amzn-RequestId: ", NONE);
+    exchange(NULL, "GET " FUNCTION, "", "", 200,
+             "{\"Configuration\":{\"FunctionName\":\"function\",\"State\":\"Active\","
+             "\"LastUpdateStatus\":\"Successful\",",
+             "x-amzn-RequestId: ", NONE);
     exchange(NULL, "DELETE " FUNCTION "/configuration", "", "", 405, "", NONE);
     exchange(NULL, "GET /nowhere", "", "", 404, "", "ResourceNotFoundException", NONE);
 }

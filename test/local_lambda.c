@@ -1322,6 +1322,23 @@ static void invoke(struct peer *p, struct request *r) {
     free(type);
 }
 
+static void reply_configuration(struct peer *p, const char *before, const char *behind) {
+    struct bytes body = {0};
+    bytes_format(&body,
+                 "%s{\"FunctionName\":%s,\"State\":\"Active\",\"LastUpdateStatus\":\"Successful\","
+                 "\"Environment\":{\"Variables\":%s}}%s",
+                 before, json(settings.function),
+                 settings.variables == NULL ? "{}" : settings.variables, behind);
+    reply(p, "200 OK", f(JSON "%s", request_id_field()), &body);
+    bytes_free(&body);
+}
+
+/* GET /2015-03-31/functions/{name}, which `aws lambda wait` asks. */
+static void function(struct peer *p, struct request *r) {
+    (void)r;
+    reply_configuration(p, "{\"Configuration\":", "}");
+}
+
 /* GET and PUT /2015-03-31/functions/{name}/configuration, of which there is one member: with
  * changed variables, the next invocation is a cold one. */
 static void configuration(struct peer *p, struct request *r) {
@@ -1339,13 +1356,7 @@ static void configuration(struct peer *p, struct request *r) {
         settings.variables = copy(variables, (size_t)(end - variables));
         env.is_stale = true;
     }
-    struct bytes body = {0};
-    bytes_format(&body,
-                 "{\"FunctionName\":%s,\"State\":\"Active\",\"LastUpdateStatus\":\"Successful\","
-                 "\"Environment\":{\"Variables\":%s}}",
-                 json(settings.function), settings.variables == NULL ? "{}" : settings.variables);
-    reply(p, "200 OK", JSON, &body);
-    bytes_free(&body);
+    reply_configuration(p, "", "");
 }
 
 /* ---- Requests as they arrive -------------------------------------------------------------- */
@@ -1368,6 +1379,7 @@ static const struct route {
     {true, true, 0, "POST", API "/runtime/restore/error", "Restore error", initialization_error},
     {true, false, 0, "GET", API "/ping", "(ping, not documented)", ping},
     {false, false, 0, "POST", FUNCTIONS "*/invocations", "", invoke},
+    {false, false, 0, "GET", FUNCTIONS "*", "", function},
     {false, false, 0, "GET", FUNCTIONS "*/configuration", "", configuration},
     {false, false, 0, "PUT", FUNCTIONS "*/configuration", "", configuration}};
 
@@ -1417,7 +1429,7 @@ static void refuse_route(struct peer *p, struct request *r) {
     else if (other == NULL)
         reply_exception(p, "404 Not Found", "ResourceNotFoundException",
                         "This local Lambda has " FUNCTIONS
-                        "{name}/invocations, and /configuration");
+                        "{name}, and of that /invocations and /configuration");
     else
         reply_exception(p, "405 Method Not Allowed", "MethodNotAllowedException",
                         f("expected %s", other->method));
