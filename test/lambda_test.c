@@ -318,6 +318,11 @@ static void sleep_text(const char *ms) {
     sleep_ms((unsigned)strtoul(ms, NULL, 10));
 }
 
+static void use_memory(const char *mb) {
+    mmap(NULL, strtoul(mb, NULL, 10) << 20, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+}
+
 static void sleep_for_ever(void) {
     for (;;)
         pause();
@@ -406,6 +411,7 @@ static const struct step {
              {"back", take_back, NULL},
              {"note", NULL, note_text},
              {"sleep", NULL, sleep_text},
+             {"use", NULL, use_memory},
              {"pause", sleep_for_ever, NULL},
              {"exit", NULL, end},
              {"kill", end_parent, NULL},
@@ -1139,6 +1145,91 @@ static void workers_of_the_shipped_runtime(void) {
     check_together("another worker follows");
 }
 
+static void write_file(const char *name, const char *data, size_t length, mode_t mode) {
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (fd < 0 || write(fd, data, length) != (ssize_t)length || close(fd) != 0)
+        exit(1);
+}
+
+/* ---- A build while it serves --------------------------------------------------------------- */
+
+static char built[200]; /* the path of the executable */
+
+/* The shipped runtime, which answers "another" with that version. `suffix`: of the file's name. */
+static void build(const char *version, const char *suffix, mode_t mode) {
+    char path[220], text[4300], *runtime = realpath(probe, NULL);
+    snprintf(path, sizeof path, "%s%s", built, suffix);
+    int n = snprintf(text, sizeof text, "#!/bin/sh\nANOTHER=%s exec %s\n", version, runtime);
+    write_file(path, text, (size_t)n, mode);
+    free(runtime);
+}
+
+static void move_built(const char *suffix, bool back) {
+    char path[220];
+    snprintf(path, sizeof path, "%s%s", built, suffix);
+    if (rename(back ? path : built, back ? built : path) != 0)
+        exit(1);
+}
+
+/* It is built while the old one still has an event. */
+static void build_in_flight(const char *settings) {
+    char how[300];
+    snprintf(how, sizeof how, "%sBOOTSTRAP=%s probe", settings, built);
+    build("old", "", 0755);
+    EXPECT(how, "another", "old");
+    int busy = send_event("later 3");
+    for (int i = 0; i < SAID_S * 100 && says(&served, "") && count_begun(served.text, NULL) < 2;
+         i++)
+        sleep_ms(10);
+    build("new", ".new", 0755);
+    move_built(".new", true);
+    EXPECT(NULL, "another", "new", "has been built anew: the next invocation starts it\n");
+    struct reply r = take_reply(busy);
+    check(strcmp(r.body.data, "xxx") == 0, how, "what is in flight ends first", r.body.data);
+    reply_free(&r);
+    EXPECT(NULL, "another", "new");
+    const char *said = strstr(served.text, "built anew");
+    check(said != NULL && strstr(said + 1, "built anew") == NULL, how, "one line", served.text);
+}
+
+static void builds(const char *directory) {
+    snprintf(built, sizeof built, "%s/bootstrap", directory);
+    build_in_flight("");
+    build_in_flight("CONCURRENCY=4 ");
+    build("newer", "", 0755); /* in place */
+    EXPECT(NULL, "another", "newer");
+    move_built(".old", false); /* and so it is gone, */
+    EXPECT(NULL, "another", "newer");
+    build("newest", "", 0644); /* there is another, */
+    EXPECT(NULL, "another", "newer");
+    chmod(built, 0755); /* and now it is whole */
+    EXPECT(NULL, "another", "newest");
+    build("copied", "", 0755);
+    int fd = open(built, O_WRONLY | O_CLOEXEC); /* by somebody who goes on writing for a while */
+    int busy = send_event("another");
+    sleep_ms(100);
+    close(fd);
+    struct reply r = take_reply(busy);
+    check(strcmp(r.body.data, "copied") == 0, "build", "waits for the end of a copy", r.body.data);
+    reply_free(&r);
+    move_built(".old", false);
+    build("linked", ".new", 0755);
+    char link[300];
+    snprintf(link, sizeof link, "BOOTSTRAP=%s probe", built);
+    if (symlink("bootstrap.old", built) != 0)
+        exit(1);
+    EXPECT(link, "another", "copied");
+    if (unlink(built) != 0 || symlink("bootstrap.new", built) != 0)
+        exit(1);
+    EXPECT(NULL, "another", "linked");
+    stop();
+    for (const char *const *suffix = (const char *const[]){"", ".old", ".new", NULL}; *suffix;
+         suffix++) {
+        snprintf(link, sizeof link, "%s%s", built, *suffix);
+        unlink(link);
+    }
+}
+
 /* ---- The command line ---------------------------------------------------------------------- */
 
 /* Of a local Lambda that ends by itself. `said` "": nothing. */
@@ -1160,12 +1251,6 @@ static void command(const char *settings, const char *mode, const char *event, i
     snprintf(name, sizeof name, "%s%s %s", settings, mode, event == NULL ? "" : event);
     struct local l = launch(how, mode, event);
     check_end(&l, name, status, printed, said);
-}
-
-static void write_file(const char *name, const char *data, size_t length, mode_t mode) {
-    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-    if (fd < 0 || write(fd, data, length) != (ssize_t)length || close(fd) != 0)
-        exit(1);
 }
 
 /* A file of that content as bootstrap. */
@@ -1218,6 +1303,14 @@ static void commands(const char *directory) {
     command("", "run", "\"fail Function.Refused no\"", 1, "", "{\"errorMessage\":\"no\"");
     command("", "run", "\"log info a line\"", 0, "logged", "a line\n");
     command("", "run", "\"crash\"", 1, "", "signal: killed");
+    struct local l = launch("next; use 130; response 1; next", "run", "1");
+    check_end(&l, "memory", 0, "1",
+              "has used more than its MEMORY of 128 MB: Lambda would have ended the process "
+              "(Runtime.OutOfMemory, signal: killed)\n");
+    l = launch("MEMORY=256 next; use 130; response 1; next", "run", "1");
+    wait_for_end(&l);
+    check(strstr(l.text, "MEMORY") == NULL, "memory", "enough of it", l.text);
+    discard(&l);
     command("PROBE_FAIL=1 ", "run", "1", 1, "", "Function.NoDatabase");
     command("", "walk", NULL, 1, "", "local_lambda: usage: ");
     command("PORT=65536 ", "serve", NULL, 1, "",
@@ -1340,6 +1433,7 @@ static void run_cases(const char *directory) {
     change_of_configuration();
     workers_of_the_shipped_runtime();
     no_orphans();
+    builds(directory);
     commands(directory);
     bad_starts(directory);
     conversation();

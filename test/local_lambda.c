@@ -16,7 +16,8 @@
  * InvokeWithResponseStream, extensions, the retries of asynchronous invocations.
  *
  * Of the function's configuration serve has the variables, to be read and changed at
- * /2015-03-31/functions/{name}/configuration; the invocation after a change is cold.
+ * /2015-03-31/functions/{name}/configuration; the invocation after a change is cold, and so is the
+ * one after the executable was built anew.
  *
  * One thread, one poll loop; both listening sockets on 127.0.0.1. Sections, low level first:
  * settings, text, invocations, connections, picture, replies, the end of an invocation, the
@@ -47,6 +48,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -71,8 +73,9 @@ enum {
     TARGET_SIZE = 1024, /* a longer one is none of ours */
     EXPIRED_MAX = 64,   /* request ids remembered after their time-out */
     INIT_SECONDS = 10,  /* from exec to the first poll */
-    LOST_MS = 1000, /* a worker whose connection is gone may answer on another one for so long */
-    EXIT_MS = 2000  /* from init/error to the exit that must follow at once */
+    LOST_MS = 1000,  /* a worker whose connection is gone may answer on another one for so long */
+    EXIT_MS = 2000,  /* from init/error to the exit that must follow at once */
+    BUSY_TRIES = 200 /* of exec, 10 ms apart, while the executable is being written */
 };
 
 #define API "/2018-06-01"
@@ -84,7 +87,7 @@ enum mode { MODE_RUN, MODE_TRACE, MODE_SERVE };
 
 static struct {
     enum mode mode;
-    char *bootstrap; /* absolute path */
+    char *bootstrap; /* absolute path; found anew at each start, if a link leads to it */
     const char *given, *function;
     uint16_t port, runtime_port;
     unsigned timeout_s, memory_mb;
@@ -620,7 +623,8 @@ static struct environment {
     bool polled, is_cold; /* it has asked for an event; and not yet been given one */
     bool poll_lost;       /* it gave up the poll that waits */
     bool init_failed;     /* it said so, and has to go */
-    bool is_stale;        /* the configuration has changed: it gets no more events */
+    bool is_stale;        /* configuration or executable has changed: it gets no more events */
+    struct stat file;     /* the executable that it was started from */
     uint64_t exec_us, init_us, init_deadline_us;
     struct bytes init_error;
     long memory_kb;
@@ -706,6 +710,10 @@ static void report(struct invocation *v, uint64_t ended_us) {
                   "Memory Size: %u MB\tMax Memory Used: %ld MB\t%s",
                   v->id, (double)us / 1000, (us + v->init_us + 999) / 1000, settings.memory_mb,
                   (env.memory_kb + 1023) / 1024, init));
+    if (env.memory_kb > (long)settings.memory_mb * 1024)
+        say("%s has used more than its MEMORY of %u MB: Lambda would have ended the process "
+            "(Runtime.OutOfMemory, signal: killed)",
+            settings.given, settings.memory_mb);
 }
 
 /* Its answer is known: the log is closed, the caller gets it, and `v` is gone. */
@@ -816,9 +824,7 @@ static bool take_variables(const char **at, bool set) {
  * Lambda guide, as far as they mean something here. */
 static void set_environment(void) {
     uint64_t stream[2];
-    char *task_root = copy(settings.bootstrap, strlen(settings.bootstrap));
     random_bytes(stream, sizeof stream);
-    *strrchr(task_root, '/') = '\0';
     set_variable("AWS_LAMBDA_RUNTIME_API", f("127.0.0.1:%u", settings.runtime_port));
     set_variable("AWS_LAMBDA_FUNCTION_NAME", settings.function);
     set_variable("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
@@ -829,7 +835,6 @@ static void set_environment(void) {
     set_variable("AWS_LAMBDA_INITIALIZATION_TYPE", is_lmi() ? "lambda-managed-instances"
                                                    : settings.snap_start ? "snap-start"
                                                                          : "on-demand");
-    set_variable("LAMBDA_TASK_ROOT", task_root[0] == '\0' ? "/" : task_root);
     set_variable("LAMBDA_RUNTIME_DIR", "/var/runtime");
     set_variable("TZ", ":UTC");
     setenv("_HANDLER", "function.handler", 0);
@@ -841,7 +846,14 @@ static void set_environment(void) {
         set_variable("AWS_LAMBDA_MAX_CONCURRENCY", f("%u", settings.concurrency));
         set_variable("AWS_LAMBDA_LOG_FORMAT", "json");
     }
-    free(task_root);
+}
+
+/* The folder of the executable. */
+static void set_task_root(void) {
+    char *root = copy(settings.bootstrap, strlen(settings.bootstrap));
+    *strrchr(root, '/') = '\0';
+    set_variable("LAMBDA_TASK_ROOT", root[0] == '\0' ? "/" : root);
+    free(root);
 }
 
 /* What the child tells through a pipe that exec closes: when, and if it failed, why. */
@@ -860,15 +872,20 @@ __attribute__((noreturn)) static void become_bootstrap(int report_fd, int log_fd
     const char *variables = settings.variables;
     if (variables != NULL)
         take_variables(&variables, true);
+    set_task_root();
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
         dup2(null, STDIN_FILENO) >= 0 && dup2(log_fd, STDOUT_FILENO) >= 0 &&
         dup2(log_fd, STDERR_FILENO) >= 0 && chdir(getenv("LAMBDA_TASK_ROOT")) == 0) {
         char *arguments[] = {settings.bootstrap, NULL};
         if (null > STDERR_FILENO)
             close(null);
-        started.exec_us = now_us();
-        write_all(report_fd, &started, sizeof started);
-        execv(settings.bootstrap, arguments);
+        for (int tries = 0; tries == 0 || (errno == ETXTBSY && tries < BUSY_TRIES); tries++) {
+            if (tries > 0)
+                poll(NULL, 0, 10);
+            started.exec_us = now_us();
+            write_all(report_fd, &started, sizeof started);
+            execv(settings.bootstrap, arguments);
+        }
     }
     started.error = errno;
     write_all(report_fd, &started, sizeof started);
@@ -903,10 +920,28 @@ static void explain_exec(int error) {
             strerror(error));
 }
 
+/* There is another file than the one that was started, and it can be executed: while a compiler is
+ * at work, it is missing or cannot. */
+static bool is_built_anew(void) {
+    const struct stat *old = &env.file;
+    struct stat now;
+    return env.pid != 0 && stat(settings.given, &now) == 0 && access(settings.given, X_OK) == 0 &&
+           (now.st_dev != old->st_dev || now.st_ino != old->st_ino || now.st_size != old->st_size ||
+            now.st_mtim.tv_sec != old->st_mtim.tv_sec ||
+            now.st_mtim.tv_nsec != old->st_mtim.tv_nsec);
+}
+
 static bool start_environment(void) {
     int log_pipe[2], report_pipe[2];
     struct started started = {0};
+    struct stat file = {0};
     pid_t self = getpid();
+    char *path = realpath(settings.given, NULL);
+    if (path != NULL) {
+        free(settings.bootstrap);
+        settings.bootstrap = path;
+        stat(path, &file);
+    }
     if (pipe2(log_pipe, O_CLOEXEC) != 0 || pipe2(report_pipe, O_CLOEXEC) != 0)
         die(f("pipe: %s", strerror(errno)));
     pid_t pid = fork();
@@ -929,6 +964,7 @@ static bool start_environment(void) {
     env = (struct environment){.pid = pid,
                                .log_fd = log_pipe[0],
                                .is_cold = true,
+                               .file = file,
                                .exec_us = started.exec_us,
                                .init_deadline_us = now_us() + INIT_SECONDS * UINT64_C(1000000)};
     picture.exec_us = started.exec_us;
@@ -1073,6 +1109,10 @@ static struct peer *find_poll(void) {
 /* Starts an environment when somebody waits for one, and hands out events. */
 static void dispatch(void) {
     struct invocation *v;
+    if (oldest(IN_LINE) != NULL && !env.is_stale && is_built_anew()) {
+        say("%s has been built anew: the next invocation starts it", settings.given);
+        env.is_stale = true;
+    }
     if (env.is_stale && env.pid != 0 && oldest(SERVED) == NULL)
         end_environment(NULL, NULL);
     while ((v = oldest(IN_LINE)) != NULL) {
