@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -64,12 +65,13 @@ static int dial(uint16_t port) {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval limit = {.tv_sec = LIMIT_S};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
         perror("lambda_test: connect");
         exit(1);
     }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* a byte alone goes out at once */
     return fd;
 }
 
@@ -1342,6 +1344,37 @@ static void conversation(void) {
     discard(&l);
 }
 
+/* In front of the first such line behind `at`; -1: there is none. */
+static long shown_us(const char *at, const char *line) {
+    const char *end = at == NULL ? NULL : strstr(at, line), *c = end;
+    long us = -1;
+    while (c != NULL && c[-1] != '\n')
+        c--;
+    for (; c < end; c++)
+        if (isdigit((unsigned char)*c))
+            us = (us < 0 ? 0 : us * 10) + (*c - '0');
+    return us;
+}
+
+/* Between the chunks another call is answered, so that the first has arrived before the second goes
+ * out. */
+static void chunks_in_time(void) {
+    struct local l =
+        launch("next; begin transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n; aside; "
+               "call GET /2018-06-01/ping; back; raw 4\r\ndefg\r\n0\r\n\r\n; reply response; next",
+               "trace", "1");
+    wait_for_end(&l);
+    const char *at = strstr(l.printed, "  Invocation response, ");
+    long head = shown_us(at, "> POST "), first = shown_us(at, "> 3\\r\\n"),
+         second = shown_us(at, "> 4\\r\\n"), last = shown_us(at, "> 0\\r\\n");
+    check(head >= 0 && head <= first && first < second && second <= last, "trace",
+          "each chunk has its time", l.printed);
+    at = at == NULL ? NULL : strstr(at, "the head ends");
+    check(at != NULL && at[strlen("the head ends")] == '\n', "trace",
+          "the head of a chunked response is not called one without a body", l.printed);
+    discard(&l);
+}
+
 /* ---- Load ---------------------------------------------------------------------------------- */
 
 static long resident_kb(pid_t pid) {
@@ -1437,6 +1470,7 @@ static void run_cases(const char *directory) {
     commands(directory);
     bad_starts(directory);
     conversation();
+    chunks_in_time();
     no_growth("probe");
     no_growth("CONCURRENCY=8 probe");
     stop();

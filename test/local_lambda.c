@@ -291,6 +291,12 @@ static void log_line(struct invocation *v, const char *text) {
 
 struct route;
 
+/* By then so much of the input was there. */
+struct arrival {
+    size_t length;
+    uint64_t when_us;
+};
+
 /* Somebody at the other end of a connection: a caller of the Invoke API or the runtime. */
 struct peer {
     int fd;          /* -1: a free slot */
@@ -301,6 +307,7 @@ struct peer {
     bool http_1_0, is_head;    /* what its last request was */
     const struct route *route; /* of the request that is arriving, once its head is there */
     struct bytes in, out;
+    struct bytes arrivals;        /* for trace: of `in`, as struct arrival */
     size_t sent;                  /* of out */
     uint64_t sent_us;             /* when the last reply went out; 0: none has */
     const char *refused;          /* status of the refusal that waits for the end of the body */
@@ -332,6 +339,7 @@ static void peer_drop(struct peer *p) {
     close(p->fd);
     bytes_free(&p->in);
     bytes_free(&p->out);
+    bytes_free(&p->arrivals);
     bytes_free(&p->refusal);
     *p = (struct peer){.fd = -1};
     for (struct invocation *v = invocations; v != NULL; v = v->next)
@@ -370,15 +378,28 @@ static void grouped(struct bytes *to, uint64_t n) {
     bytes_format(to, n >= 1000 ? ",%03" PRIu64 : "%" PRIu64, n % 1000);
 }
 
-/* A blank line, the title of a step if it has one, and the time for the line that follows. */
-static void trace_step(uint64_t when_us, const char *title) {
+/* For the line that follows. */
+static void trace_time(uint64_t when_us) {
     struct bytes time = {0};
     grouped(&time, when_us - picture.exec_us);
     snprintf(picture.gutter, sizeof picture.gutter, "%9.*s µs", (int)time.length, time.data);
+    bytes_free(&time);
+}
+
+/* A blank line, the title of a step if it has one, and the time for the line that follows. */
+static void trace_step(uint64_t when_us, const char *title) {
+    trace_time(when_us);
     bytes_text(&picture.text, "\n");
     if (title[0] != '\0')
         bytes_format(&picture.text, "              " BOLD "%s" PLAIN "\n", title);
-    bytes_free(&time);
+}
+
+/* When all up to `end` of what the peer sent was there. */
+static uint64_t arrival(const struct peer *p, const char *end) {
+    const struct arrival *it = (const struct arrival *)p->arrivals.data;
+    while (p->in.data + it->length < end)
+        it++;
+    return it->when_us;
 }
 
 /* One line of the wire: its text, its end of line made visible, and a note at the margin. */
@@ -421,6 +442,11 @@ static const char *note_field_line(const char *line) {
     return strncasecmp(line, "Transfer-Encoding:", 18) == 0 ? "framing: a body in chunks" : "";
 }
 
+/* With the blank line, which is there. */
+static size_t head_length(const char *data, size_t length) {
+    return (size_t)((const char *)memmem(data, length, "\r\n\r\n", 4) + 4 - data);
+}
+
 /* All bytes that are drawn are well-formed, ours or parsed by request_parse: lines end with CR LF
  * and blank lines come. */
 static const char *trace_lines(char direction, const char *at, const char *end,
@@ -432,10 +458,12 @@ static const char *trace_lines(char direction, const char *at, const char *end,
     return at;
 }
 
-static void trace_chunks(char direction, const char *at, const char *end) {
+static void trace_chunks(char direction, const struct peer *p, const char *at, const char *end) {
     for (size_t size = 1; size > 0;) {
         size_t n = (size_t)((const char *)memmem(at, (size_t)(end - at), "\r\n", 2) - at);
         size = strtoul(at, NULL, 16);
+        if (p != NULL)
+            trace_time(arrival(p, size > 0 ? at + n + 2 + size + 2 : end));
         trace_line(direction, at, n, true, size > 0 ? "chunk size, hexadecimal" : "last chunk");
         at += n + 2;
         if (size == 0)
@@ -447,16 +475,20 @@ static void trace_chunks(char direction, const char *at, const char *end) {
     trace_lines(direction, at, end, "blank line: the body ends");
 }
 
-static void trace_message(char direction, const char *data, size_t length) {
-    const char *end = data + length;
-    bool empty = direction == '>' && length >= 4 && memcmp(end - 4, "\r\n\r\n", 4) == 0;
-    const char *body =
-        trace_lines(direction, data, end,
-                    empty ? "blank line: the head ends; no body" : "blank line: the head ends");
-    if (memmem(data, (size_t)(body - data), "Transfer-Encoding: chunked", 26) != NULL)
-        trace_chunks(direction, body, end);
-    else if (body < end)
+/* `p`: whose request it is, of which each part has its time; NULL for a reply, which goes out at
+ * once. */
+static void trace_message(char direction, const struct peer *p, bool chunked, const char *data,
+                          size_t length) {
+    const char *end = data + length, *body = data + head_length(data, length);
+    trace_lines(direction, data, end,
+                body == end ? "blank line: the head ends; no body" : "blank line: the head ends");
+    if (chunked)
+        trace_chunks(direction, p, body, end);
+    else if (body < end) {
+        if (p != NULL)
+            trace_time(arrival(p, end));
         trace_data(direction, body, (size_t)(end - body), "body: ");
+    }
 }
 
 static void trace_exec(void) {
@@ -502,11 +534,6 @@ static void print_picture(void) {
 
 /* ---- Replies ------------------------------------------------------------------------------ */
 
-/* With the blank line, which is there. */
-static size_t head_length(const char *data, size_t length) {
-    return (size_t)((const char *)memmem(data, length, "\r\n\r\n", 4) + 4 - data);
-}
-
 static void append_counted(struct bytes *to, const struct bytes *body) {
     bytes_format(to, "Content-Length: %zu\r\n\r\n", body->length);
     bytes_append(to, body->data, body->length);
@@ -530,6 +557,7 @@ static void append_chunked(struct bytes *to, const struct bytes *body) {
 static void reply(struct peer *p, const char *status, const char *fields,
                   const struct bytes *body) {
     struct bytes message = {0};
+    bool chunked = p->is_runtime && body->length > CHUNKED_ABOVE && !p->http_1_0;
     bytes_format(&message, "HTTP/1.1 %s\r\n%s%sDate: %s\r\n", status,
                  p->closing    ? "Connection: close\r\n"
                  : p->http_1_0 ? "Connection: keep-alive\r\n"
@@ -537,7 +565,7 @@ static void reply(struct peer *p, const char *status, const char *fields,
                  fields, utc("%a, %d %b %Y %H:%M:%S GMT"));
     if (strncmp(status, "204", 3) == 0)
         bytes_text(&message, "\r\n");
-    else if (p->is_runtime && body->length > CHUNKED_ABOVE && !p->http_1_0)
+    else if (chunked)
         append_chunked(&message, body);
     else
         append_counted(&message, body);
@@ -548,7 +576,7 @@ static void reply(struct peer *p, const char *status, const char *fields,
     peer_flush(p);
     if (p->is_runtime && settings.mode == MODE_TRACE) {
         trace_step(p->sent_us, "");
-        trace_message('<', message.data, message.length);
+        trace_message('<', NULL, chunked, message.data, message.length);
     }
     bytes_free(&message);
 }
@@ -1554,6 +1582,12 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
     }
 }
 
+static void note_arrival(struct peer *p) {
+    if (settings.mode == MODE_TRACE)
+        bytes_append(&p->arrivals, &(struct arrival){p->in.length, received_us},
+                     sizeof(struct arrival));
+}
+
 static void end_request(struct peer *p, struct request *r) {
     const struct route *route = p->route;
     size_t length = r->length;
@@ -1562,14 +1596,17 @@ static void end_request(struct peer *p, struct request *r) {
     p->http_1_0 = r->http_1_0;
     p->is_head = r->method_length == 4 && memcmp(r->method, "HEAD", 4) == 0;
     if (p->is_runtime && settings.mode == MODE_TRACE) {
-        trace_step(received_us,
+        trace_step(arrival(p, p->in.data + r->head_length),
                    f("%s, on %s connection", route->title, p->sent_us == 0 ? "a new" : "the same"));
-        trace_message('>', p->in.data, length);
+        trace_message('>', p, r->chunked, p->in.data, length);
     }
     if (p->refused == NULL)
         route->serve(p, r);
     send_refusal(p);
     bytes_drop_front(&p->in, length);
+    bytes_free(&p->arrivals);
+    if (p->in.length > 0)
+        note_arrival(p);
     if (p->in.length == 0 && p->in.capacity > CHUNKED_ABOVE)
         bytes_free(&p->in);
 }
@@ -1621,6 +1658,7 @@ static void peer_readable(struct peer *p) {
     if (p->closing)
         return;
     bytes_append(&p->in, data, (size_t)n);
+    note_arrival(p);
     p->dirty = true;
     if (p->in.length > INPUT_MAX) {
         say("%s sent more than %d bytes in one request", p->is_runtime ? "the runtime" : "a caller",
