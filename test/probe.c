@@ -20,14 +20,14 @@ static void ignore(int number) {
     (void)number;
 }
 
-/* PROBE_SIGNALS: from now on a signal every millisecond, to interrupt whatever waits; SIGTERM does
+/* PROBE_SIGNALS: from now on a signal every millisecond, to interrupt whatever waits; SIGINT does
  * no more than that. */
 static struct outcome prepare(void) {
     if (getenv("PROBE_SIGNALS")) {
         struct itimerval often = {{0, 1000}, {0, 1000}};
         struct sigaction interrupting = {.sa_handler = ignore};
         sigaction(SIGALRM, &interrupting, NULL);
-        sigaction(SIGTERM, &interrupting, NULL);
+        sigaction(SIGINT, &interrupting, NULL);
         setitimer(ITIMER_REAL, &often, NULL);
     }
     if (getenv("PROBE_SETENV"))
