@@ -826,6 +826,8 @@ static void test_deaths(void) {
     logging.least = LEVEL_FATAL;
     for (int deaths = 0; deaths < 3; deaths++) {
         workers[1].pid = fork();
+        if (workers[1].pid == 0 && deaths == 1)
+            raise(SIGKILL); /* before it has received an event */
         if (workers[1].pid == 0)
             _exit(0);
         paused_ms = 0;
