@@ -84,7 +84,7 @@ struct step {
 #define RESPONSE(id, body) \
     { ASKED, POST_ROUTE id "/response", body }
 #define ERROR_JSON(type, message) \
-    "{\"errorMessage\":\"" message "\",\"errorType\":\"" type "\",\"stackTrace\":[]}"
+    "{\"errorType\":\"" type "\",\"stackTrace\":[],\"errorMessage\":\"" message "\"}"
 #define ERROR(id, type, message) \
     { ASKED, POST_ROUTE id "/error", ERROR_JSON(type, message) }
 #define HAS(name, value) \
@@ -143,7 +143,7 @@ struct test {
     {ASKED, method " " prefix "/2018-06-01/runtime/invocation/" action, body}
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
 #define REFUSED(name, reply, why)                                                                  \
-    {"refused: " name, {NEXT, SEND(reply)}, .fatal = "next invocation: the reply has " why}
+    {"refused: " name, {NEXT, SEND(reply)}, .fatal = "next invocation: " why}
 #define TOO_LARGE "ERROR r1 Runtime.EventTooLarge: The event is larger than 32 MiB.\n"
 #define WITH_DEADLINE(ms)                                                                          \
     NEXT, SEND(HEAD("r1") "Lambda-Runtime-Deadline-Ms: " ms "\r\nContent-Length: 2\r\n\r\nhi"),     \
@@ -186,7 +186,8 @@ static const struct test tests[] = {
       PREFIXED("POST", "/a/b", "1/response", "hi"), ACCEPTED, PREFIXED("GET", "/a/b", "next", ""),
       STATUS("500 x")},
      .fatal = "500", .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:PORT/a/b/"}},
-    BAD_ADDRESS("", "(not set)\": expected the host:port"),
+    {"address not set", .fatal = "AWS_LAMBDA_RUNTIME_API: (not set): expected the host:port",
+     .environment = {"AWS_LAMBDA_RUNTIME_API"}},
     BAD_ADDRESS("=", "\": expected host:port"),
     BAD_ADDRESS("=127.0.0.1:http", "127.0.0.1:http\": expected host:port"),
     BAD_ADDRESS("=127.0.0.1:", "127.0.0.1:\": expected host:port"),
@@ -213,7 +214,7 @@ static const struct test tests[] = {
     {"nothing listens", .fatal = "connection refused: \"127.0.0.1:1\"",
      .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}},
     {"nothing listens at localhost", .status = 1,
-     .logs = "FATAL bootstrap: no connection: connection refused: \"localhost:1\": *127.0.0.1 was tried*\n",
+     .logs = "FATAL bootstrap: no connection: connection refused: 127.0.0.1 was tried: \"localhost:1\": *\n",
      .environment = {"AWS_LAMBDA_RUNTIME_API=localhost:1"}},
     {"a broadcast address", .fatal = "no connection: network is unreachable: \"127.255.255.255:1\"",
      .environment = {"AWS_LAMBDA_RUNTIME_API=127.255.255.255:1"}},
@@ -226,7 +227,7 @@ static const struct test tests[] = {
       HAS("Lambda-Runtime-Invocation-Id", NULL), ACCEPTED},
      .status = 1,
      .logs = "ERROR Function.NoDatabase: cannot \"open\" it\n"
-             "FATAL bootstrap: initialization of the function failed: \"Function.NoDatabase\": exiting, *\n",
+             "FATAL bootstrap: initialization of the function failed: \"Function.NoDatabase\": exiting, as Lambda expects\n",
      .probe = true, .environment = {"PROBE_FAIL=1"}},
     {"initialization error in JSON",
      {{ASKED, "POST /2018-06-01/runtime/init/error"}, ACCEPTED}, .status = 1,
@@ -241,7 +242,7 @@ static const struct test tests[] = {
 
     /* What goes out. */
     {"the fields of a response",
-     {NEXT, HAS("Host", "127.0.0.1:PORT"), HAS("User-Agent", "bootstrap.c/1.0.0"),
+     {NEXT, HAS("Host", "127.0.0.1:PORT"), HAS("User-Agent", "bootstrap.c/2.0.0"),
       HAS("Content-Length", NULL), HAS("Expect", NULL), EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"),
       HAS("Host", "127.0.0.1:PORT"), HAS("Content-Type", "application/json"),
       HAS("Content-Length", "2"), HAS("Expect", NULL), HAS("Transfer-Encoding", NULL),
@@ -358,11 +359,11 @@ static const struct test tests[] = {
     {"an answer refused three times in a row",
      {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("400 x"), WITH_DEADLINE("5"), STATUS("302 x")},
      .status = 1, .logs = "WARN *: status 413: *\nWARN *: status 400: *\nWARN *: status 302: *\n"
-                          "FATAL r1 bootstrap: the answer to one event: \"r1\": refused three times in a row; exiting\n"},
+                          "FATAL r1 bootstrap: the answer to one event: \"r1\": refused three times in a row\n"},
     {"an error refused three times in a row, without a deadline",
      {FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x")}, .probe = true,
      .status = 1, .logs = REFUSED_ERROR("r1") REFUSED_ERROR("r1") REFUSED_ERROR("r1")
-                          "FATAL r1 bootstrap: the answer to one event: \"r1\": refused three times in a row; exiting\n"},
+                          "FATAL r1 bootstrap: the answer to one event: \"r1\": refused three times in a row\n"},
     {"answers refused, with another deadline in between",
      {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("6"), STATUS("413 x"),
       WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x")},
@@ -478,12 +479,12 @@ static const struct test tests[] = {
     REFUSED("a name that is no token", HEAD("r1") "a(b): 2\r\n\r\nhi", "a field line"),
     REFUSED("a malformed trailer section", HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\r\nno colon\r\n\r\n",
             "a field line"),
-    REFUSED("two request ids", HEAD("r1") "Lambda-Runtime-Aws-Request-Id: r2\r\n\r\n", "a field that comes twice"),
+    REFUSED("two request ids", HEAD("r1") "Lambda-Runtime-Aws-Request-Id: r2\r\n\r\n", "a field that must not be repeated"),
     REFUSED("a list of two lengths", HEAD("r1") "Content-Length: 2, 3\r\n\r\nhi", "a Content-Length"),
     REFUSED("a list that ends in a comma", HEAD("r1") "Content-Length: 2,\r\n\r\nhi", "a Content-Length"),
     REFUSED("a list that begins with a comma", HEAD("r1") "Content-Length: ,2\r\n\r\nhi", "a Content-Length"),
     REFUSED("a list with nothing in it", HEAD("r1") "Content-Length: 2,,2\r\n\r\nhi", "a Content-Length"),
-    REFUSED("two lengths", HEAD("r1") "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", "a field that comes twice"),
+    REFUSED("two lengths", HEAD("r1") "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", "a field that must not be repeated"),
     REFUSED("a negative length", HEAD("r1") "Content-Length: -2\r\n\r\nhi", "a Content-Length"),
     REFUSED("a length with a sign", HEAD("r1") "Content-Length: +2\r\n\r\nhi", "a Content-Length"),
     REFUSED("a length with a tail", HEAD("r1") "Content-Length: 2x\r\n\r\nhi", "a Content-Length"),
@@ -493,7 +494,7 @@ static const struct test tests[] = {
     REFUSED("both framings", HEAD("r1") CHUNKED "Content-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "both"),
     REFUSED("another encoding", HEAD("r1") "Transfer-Encoding: gzip, chunked\r\n\r\n", "a Transfer-Encoding"),
     REFUSED("an empty encoding", HEAD("r1") "Transfer-Encoding:\r\n\r\n", "a Transfer-Encoding"),
-    REFUSED("chunked twice", HEAD("r1") CHUNKED CHUNKED "\r\n0\r\n\r\n", "a field that comes twice"),
+    REFUSED("chunked twice", HEAD("r1") CHUNKED CHUNKED "\r\n0\r\n\r\n", "a field that must not be repeated"),
     REFUSED("chunked in HTTP/1.0", "HTTP/1.0 200 OK\r\n" CHUNKED "\r\n0\r\n\r\n", "a Transfer-Encoding"),
     REFUSED("a chunk size beyond 64 bits", HEAD("r1") CHUNKED "\r\n10000000000000002\r\nhi\r\n", "a chunk size"),
     REFUSED("a chunk size with a sign", HEAD("r1") CHUNKED "\r\n-2\r\nhi\r\n", "a chunk size"),
@@ -504,19 +505,19 @@ static const struct test tests[] = {
     REFUSED("LF alone behind the last chunk size", HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\n\r\n", "a chunk"),
     REFUSED("a chunk longer than its size", HEAD("r1") CHUNKED "\r\n2\r\nhiho\r\n0\r\n\r\n", "a chunk that"),
     REFUSED("a chunk extension without end", HEAD("r1") CHUNKED "\r\n2;" X64K, "a chunk-size line"),
-    REFUSED("a trailer section without end", HEAD("r1") CHUNKED "\r\n0\r\nA: " X64K, "a head or"),
+    REFUSED("a trailer section without end", HEAD("r1") CHUNKED "\r\n0\r\nA: " X64K, "a head or trailer section of more"),
     {"a reply to a response is refused likewise",
      {ONE_ANSWER, SEND("HTTP/1.1 2OO OK\r\n\r\n")},
-     .fatal = "invocation response: the reply has a status code"},
+     .fatal = "invocation response: a status code"},
 
     /* Sizes. With X65458 the head is 65,536 bytes long. */
     ECHOES("a head of 64 KiB",
            HEAD("r1") "X: " X65458 "\r\nContent-Length: 2\r\n\r\nhi", "hi"),
     REFUSED("a head of 64 KiB and a byte",
-            HEAD("r1") "X: x" X65458 "\r\nContent-Length: 2\r\n\r\nhi", "a head or"),
+            HEAD("r1") "X: x" X65458 "\r\nContent-Length: 2\r\n\r\nhi", "a head or trailer section of more"),
     REFUSED("interim replies of more than 64 KiB in all",
-            "HTTP/1.1 100 C\r\nX: " X60K "\r\n\r\nHTTP/1.1 200 " X4K X4K, "a head of more"),
-    REFUSED("a status line without end", "HTTP/1.1 200 " X64K, "a head of more"),
+            "HTTP/1.1 100 C\r\nX: " X60K "\r\n\r\nHTTP/1.1 200 " X4K X4K, "a head or trailer section of more"),
+    REFUSED("a status line without end", "HTTP/1.1 200 " X64K, "a head or trailer section of more"),
     {"6 MB in one chunk, as Lambda sends it",
      {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5fff95\r\n"), {FILL, .number = 0x5fff95},
       SEND("\r\n0\r\n\r\n"), {ECHOED, .number = 0x5fff95}, ACCEPTED, ONE_ECHO}},
@@ -558,7 +559,7 @@ static const struct test tests[] = {
      {LARGEST_EVENT, SEND("fffb;"), {PADDING, .number = 65529}, SEND("\r\n"), {PADDING, .number = 65531},
       SEND("\r\n0\r\n\r\n"), ONE_ECHO}, .connections = 1},
     {"the same, with a reply that would leave no room for its end: given up, answered once",
-     {LARGEST_EVENT, SEND("20000;"), {PADDING, .number = 65528}, SEND("\r\n"), {CLOSED}, ONE_ECHO}, .connections = 2},
+     {LARGEST_EVENT, SEND("2000000;"), {PADDING, .number = 65526}, SEND("\r\n"), {CLOSED}, ONE_ECHO}, .connections = 2},
     {"an event too large, of an invocation without an id",
      {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n")},
      .fatal = "Lambda-Runtime-Aws-Request-Id: it is missing"},
@@ -666,7 +667,7 @@ static const struct test tests[] = {
       RESPONSE("r1", "one"),
       {TRAILED, "Lambda-Runtime-Function-Error-Type: Function.L?ate\r\n"
                 "Lambda-Runtime-Function-Error-Body: "
-                "eyJlcnJvck1lc3NhZ2UiOiJiZVwiaGluZCIsImVycm9yVHlwZSI6IkZ1bmN0aW9uLkxcdTAwMGFhdGUiLCJzdGFja1RyYWNlIjpbXX0=\r\n"}, ACCEPTED, {CLOSED}, ONE_ECHO},
+                "eyJlcnJvclR5cGUiOiJGdW5jdGlvbi5MXHUwMDBhYXRlIiwic3RhY2tUcmFjZSI6W10sImVycm9yTWVzc2FnZSI6ImJlXCJoaW5kIn0=\r\n"}, ACCEPTED, {CLOSED}, ONE_ECHO},
      .logs = "ERROR r1 Function.L\rate: be\"hind\n", .probe = true},
     {"a prelude of 16,376 bytes", {NEXT, EVENT("r1", 7, "prelude"),
       {ASKED, POST_ROUTE "r1/response", X16376 "\0\0\0\0\0\0\0\0", 16384}, ACCEPTED, {CLOSED}}, .probe = true},

@@ -38,7 +38,7 @@ for event in '{"name":"A\u0041"}' '{"name":"Ada' '{"name":"Ada"' '{"name":"Ada"}
     expect hello "$event" '' 1 'Function.NoName'
 done
 # shellcheck disable=SC2016 # $LATEST is the version's name
-for part in '"functionName":"function"' '"functionVersion":"$LATEST"' '"memorySize":128' \
+for part in '"functionName":"function"' '"functionVersion":"$LATEST"' '"memorySize":"128"' \
     '"invokedFunctionArn":"arn:aws:lambda:' '"traceId":"Root=1-' '"deadlineMs":1' '"region":"'; do
     expect context '{}' "*$part*"
 done

@@ -327,7 +327,7 @@ static bool is_target(const struct request *request, const char *target) {
 
 static void check_answer(const struct request *request) {
     static const char error[] =
-        "{\"errorMessage\":\"no\",\"errorType\":\"Function.No\",\"stackTrace\":[]}";
+        "{\"errorType\":\"Function.No\",\"stackTrace\":[],\"errorMessage\":\"no\"}";
     const struct bytes *body = &request->body;
     if (current == FAILED_EVENT) {
         if (body->length != sizeof error - 1 || memcmp(body->data, error, body->length) != 0)

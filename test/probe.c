@@ -100,8 +100,8 @@ static struct outcome show_context(const struct order *order) {
                                i->invocation_id,  i->content_type};
     struct buffer to = {answer, 0, sizeof answer, false};
     for (size_t n = 0; n < sizeof all / sizeof *all; n++) {
-        append(&to, all[n]);
-        append(&to, S("|"));
+        append_text(&to, all[n]);
+        append_string(&to, "|");
     }
     append_number(&to, i->deadline_ms);
     return success(text_in(&to));

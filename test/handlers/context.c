@@ -5,16 +5,15 @@
 #include "../../bootstrap.c"
 
 static void member(struct buffer *json, struct text name, struct text value) {
-    append(json, json->length == 1 ? S("") : S(","));
+    append_text(json, json->length == 1 ? S("") : S(","));
     append_json_string(json, name);
-    append(json, S(":"));
+    append_string(json, ":");
     append_json_string(json, value);
 }
 
 static struct outcome context(const struct invocation *invocation) {
-    struct function function = function_settings();
     struct buffer json = allocate_buffer(invocation, 1024 * 1024);
-    append(&json, S("{"));
+    append_string(&json, "{");
     member(&json, S("requestId"), invocation->request_id);
     member(&json, S("invokedFunctionArn"), invocation->invoked_function_arn);
     member(&json, S("traceId"), invocation->trace_id);
@@ -22,18 +21,17 @@ static struct outcome context(const struct invocation *invocation) {
     member(&json, S("cognitoIdentity"), invocation->cognito_identity);
     member(&json, S("tenantId"), invocation->tenant_id);
     member(&json, S("contentType"), invocation->content_type);
-    member(&json, S("functionName"), function.name);
-    member(&json, S("functionVersion"), function.version);
-    member(&json, S("handler"), function.handler);
-    member(&json, S("taskRoot"), function.task_root);
-    member(&json, S("region"), function.region);
-    member(&json, S("logGroupName"), function.log_group_name);
-    member(&json, S("logStreamName"), function.log_stream_name);
-    append(&json, S(",\"memorySize\":"));
-    append_number(&json, function.memory_size);
-    append(&json, S(",\"deadlineMs\":"));
+    member(&json, S("functionName"), environment_variable("AWS_LAMBDA_FUNCTION_NAME"));
+    member(&json, S("functionVersion"), environment_variable("AWS_LAMBDA_FUNCTION_VERSION"));
+    member(&json, S("memorySize"), environment_variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"));
+    member(&json, S("handler"), environment_variable("_HANDLER"));
+    member(&json, S("taskRoot"), environment_variable("LAMBDA_TASK_ROOT"));
+    member(&json, S("region"), environment_variable("AWS_REGION"));
+    member(&json, S("logGroupName"), environment_variable("AWS_LAMBDA_LOG_GROUP_NAME"));
+    member(&json, S("logStreamName"), environment_variable("AWS_LAMBDA_LOG_STREAM_NAME"));
+    append_string(&json, ",\"deadlineMs\":");
     append_number(&json, invocation->deadline_ms);
-    append(&json, S("}"));
+    append_string(&json, "}");
     return json.overflow ? failure(S("Function.ContextTooLarge"), S("more than 1 MiB"))
                          : success(text_in(&json));
 }

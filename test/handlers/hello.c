@@ -29,9 +29,9 @@ static struct outcome hello(const struct invocation *invocation) {
         return failure(S("Function.NoName"), S("expected {\"name\":\"Ada\"}, without escapes"));
 
     struct buffer json = allocate_buffer(invocation, name.length * 6 + 100);
-    append(&json, S("{\"greeting\":\"Hello, "));
+    append_string(&json, "{\"greeting\":\"Hello, ");
     append_json_text(&json, name);
-    append(&json, S("!\"}"));
+    append_string(&json, "!\"}");
     return json.overflow ? failure(S("Function.NameTooLong"), S("expected a shorter name"))
                          : success(text_in(&json));
 }

@@ -9,8 +9,8 @@
 
 static struct outcome count_words(const struct invocation *invocation) {
     struct buffer json = allocate_buffer(invocation, 32);
-    append(&json, S("{\"words\":"));
+    append_string(&json, "{\"words\":");
     append_number(&json, words_in(invocation->event));
-    append(&json, S("}"));
+    append_string(&json, "}");
     return success(text_in(&json));
 }
