@@ -36,8 +36,8 @@
  *
  * Two kinds of fault are never mixed. What goes wrong in the function is reported to Lambda, and the
  * loop goes on. What goes wrong between this program and Lambda, and cannot be made good by asking
- * again, ends the program with one line on standard error: Lambda then starts a fresh one. The
- * program never guesses what a damaged message meant, and never hands a part of an event on.
+ * again, ends the program with one line on standard error: Lambda then starts a fresh one. Nothing is
+ * guessed from a damaged message, and a part of an event is never handed on.
  *
  * Sources: "Using the Lambda runtime API for custom runtimes" and "Building a custom runtime for
  * AWS Lambda" in the AWS Lambda Developer Guide; RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1). */
@@ -64,7 +64,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What stands before this file may have fixed what the system's headers show. */
 #ifndef MADV_DONTNEED
 #error "bootstrap.c needs more than ISO C of the system's headers: compile with -std=gnu11"
 #endif
@@ -230,9 +229,9 @@ static void append_number(struct buffer *to, uint64_t number) {
  *         return success(invocation->event);
  *     }
  *
- * More functions can be named so, in front of the #include: INITIALIZE, AFTER_RESPONSE and
- * AFTER_RESTORE. What is marked CALLABLE your function may call, and need not: the compiler leaves
- * out what nobody calls. All but main is static, so that no library's names are mistaken for ours. */
+ * INITIALIZE, AFTER_RESPONSE and AFTER_RESTORE can be named so, too. What is marked CALLABLE your
+ * function may call, and need not: the compiler leaves out what nobody calls. All but main is static,
+ * so that no library's names are mistaken for ours. */
 #define CALLABLE __attribute__((unused)) static
 
 /* What Lambda says of one invocation. All texts stay valid until the handler's response has been
@@ -328,11 +327,9 @@ CALLABLE struct text environment_variable(const char *name);
  * the response has been sent, and not there yet in INITIALIZE. NULL when ALLOCATE_MAX, all in all,
  * is exceeded. Not to be called by two threads at once. */
 enum { ALLOCATE_MAX = 16 * 1024 * 1024 }; /* a response of 6 MB fits twice */
-
 CALLABLE void *allocate(const struct invocation *, size_t size);
 
-/* A buffer in such memory; of capacity 0 if there is not enough, which the first append then turns
- * into its overflow. */
+/* A buffer in such memory; if there is not enough its capacity is 0, and the first append overflows. */
 CALLABLE struct buffer allocate_buffer(const struct invocation *, size_t capacity);
 
 /* What stands between the quotes of a JSON string (RFC 8259 §7), valid whatever the bytes are: what
@@ -391,20 +388,19 @@ enum {
     REQUEST_HEAD_MAX = 4096,           /* section 5 asserts its parts */
     ENVIRONMENT_MAX = 6 * 1024 * 1024, /* Linux takes no larger one for a process */
     PAGE_MAX = 64 * 1024,              /* the largest of Linux */
-
-    PIECES_MAX = 5, /* of one send: request head, size line of a chunk, its data in two, its end */
     PAUSE_MAX_MS = 512, /* connecting is tried again after 1, 2, 4 … 512 ms: a second in all */
+    PIECES_MAX = 5, /* of one send: request head, size line of a chunk, its data in two, its end */
 
-    /* All that one invocation needs, one behind the other, with room to align it. It is static, and
-     * the kernel hands out a page of it only when it is first touched. */
-    EVENT_WITH_HEADS_MAX = REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX + TRAILER_MAX,
-    REPLY_WITH_HEADS_MAX =
-        REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + REPLY_BODY_MAX + TRAILER_MAX,
-    MEMORY_MAX =
-        ENVIRONMENT_MAX + EVENT_WITH_HEADS_MAX + ALLOCATE_MAX + REPLY_WITH_HEADS_MAX + 4096,
+    /* All that one invocation needs, one behind the other: requests, event, what is allocated, and
+     * the reply to our answer, with room to align them. It is static, and the kernel hands out a
+     * page of it only when it is first touched. */
+    MEMORY_MAX = ENVIRONMENT_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX +
+                 TRAILER_MAX + ALLOCATE_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX +
+                 REPLY_BODY_MAX + TRAILER_MAX + 4096,
 };
 
-_Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX, "what is left free behind a body is enough");
+_Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX,
+               "a trailer's room is enough for a size line");
 
 /* What can be wrong with a reply, beside what its parsers say. */
 static const char CONNECTION_LOST[] = "the connection was lost each time";
@@ -437,9 +433,8 @@ static void keep_bytes(struct api_connection *c, size_t length, size_t alignment
     c->unread = c->end = c->kept;
 }
 
-/* A signal may end it early, which does no harm. */
 static void pause_ms(int ms) {
-    poll(NULL, 0, ms);
+    poll(NULL, 0, ms); /* a signal may end it early, which does no harm */
 }
 
 static void hang_up(struct api_connection *c) {
@@ -466,17 +461,15 @@ static bool connect_to_api(struct api_connection *c) {
     }
 }
 
-/* Between two messages we expect nothing: if anything is readable, the peer has closed or sent stray
- * bytes. */
+/* Between two messages we expect nothing: what is readable is the peer's end, or stray bytes. */
 static bool is_stale(const struct api_connection *c) {
     char byte;
     ssize_t n = recv(c->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
-/* Sends all pieces in one system call, as long as the kernel takes them, so that nothing is left for
- * Nagle's algorithm to hold back. Returns how many pieces the kernel accepted whole: PIECES_MAX, or
- * fewer when the connection is lost. */
+/* Sends all pieces in one system call, so that nothing is left for Nagle's algorithm to hold back.
+ * Returns how many the kernel accepted whole: PIECES_MAX, or fewer when the connection is lost. */
 static size_t send_pieces(int descriptor, const struct text pieces[PIECES_MAX]) {
     struct iovec rest[PIECES_MAX];
     for (size_t i = 0; i < PIECES_MAX; i++)
@@ -499,29 +492,24 @@ static void note_failure(struct api_connection *c, const char *wrong) {
     c->wrong = c->wrong ? c->wrong : wrong;
 }
 
-/* Waits for more bytes, for as long as it takes. First moves those not yet read down to where they
- * are kept, so that forgotten ones do not use up the memory. Returns their number; 0 at the end of
- * the connection; -1 when it is lost. */
+/* Waits for more bytes, for as long as it takes. First moves those not yet read down, over what is
+ * forgotten. Returns their number; 0 at the end of the connection; -1 when it is lost. */
 static ssize_t receive_more(struct api_connection *c) {
-    if (c->unread != c->kept) {
-        size_t here = (size_t)(c->end - c->unread);
-        memmove(c->kept, c->unread, here);
-        c->unread = c->kept;
-        c->end = c->kept + here;
-    }
+    size_t here = (size_t)(c->end - c->unread);
     ssize_t n;
+    if (c->unread != c->kept)
+        memmove(c->kept, c->unread, here);
+    c->unread = c->kept;
+    c->end = c->kept + here;
     do
         n = recv(c->socket, c->end, (size_t)(c->limit - c->end), 0);
     while (n < 0 && errno == EINTR);
-    if (n > 0)
-        c->end += n;
-    if (c->end > c->touched)
-        c->touched = c->end;
+    c->end += n > 0 ? n : 0;
+    c->touched = c->end > c->touched ? c->end : c->touched;
     return n;
 }
 
-/* One line without its LF, valid until more is received. With it, it has `most` bytes at most; a
- * longer one is `too_long`. */
+/* One line without its LF, of `most` bytes with it, or it is `too_long`; valid until more comes. */
 static struct text receive_line(struct api_connection *c, size_t most, const char *too_long) {
     size_t searched = 0;
     while (!c->wrong) {
@@ -703,13 +691,10 @@ static const char *parse_head(struct text head, struct api_reply *reply) {
 }
 
 static bool has_token(struct text list, struct text token) {
-    struct text element;
-    while (list.length) {
+    struct text element = ABSENT;
+    while (list.length && !equal_in_any_case(trim(element), token))
         cut(&list, ',', &element);
-        if (equal_in_any_case(trim(element), token))
-            return true;
-    }
-    return false;
+    return equal_in_any_case(trim(element), token);
 }
 
 /* Whether the connection can carry another request: RFC 9112 §9.3. Not behind a body that ends with
@@ -1113,16 +1098,14 @@ static void clean_up(struct runtime *runtime) {
 
 static void process_event(struct runtime *runtime) {
     struct api_reply next;
-    struct outcome outcome;
     bool whole = next_invocation(runtime, &next);
     runtime->answer = send_outcome;
     runtime->worker->received = true;
     current_invocation = &next.invocation;
     propagate_tracing_header(runtime, next.invocation.trace_id);
-    if (whole)
-        outcome = HANDLER(&next.invocation);
-    else
-        outcome = failure(S("Runtime.EventTooLarge"), S("The event is larger than 32 MiB."));
+    struct outcome outcome =
+        whole ? HANDLER(&next.invocation)
+              : failure(S("Runtime.EventTooLarge"), S("The event is larger than 32 MiB."));
     if (outcome.failed)
         log_failure(&next.invocation, &outcome);
     runtime->answer(&next.invocation, &outcome);
@@ -1172,9 +1155,8 @@ static bool parse_host(struct text host, struct sockaddr_in *to) {
     uint32_t address = INADDR_LOOPBACK;
     uint64_t port = 80;
     bool has_port = cut(&host, ':', &name);
-    if (!equal_in_any_case(name, S("localhost")) && !parse_ipv4(name, &address))
-        return false;
-    if (has_port && (!parse_number(host, 10, &port) || port == 0 || port > 65535))
+    bool wrong_port = has_port && (!parse_number(host, 10, &port) || port == 0 || port > 65535);
+    if (wrong_port || (!equal_in_any_case(name, S("localhost")) && !parse_ipv4(name, &address)))
         return false;
     *to = (struct sockaddr_in){.sin_family = AF_INET,
                                .sin_port = htons((uint16_t)port),
@@ -1404,13 +1386,11 @@ static void append_timestamp(struct buffer *to, uint64_t ms) {
         month = (month + 1) % 12;
         year += month == 0;
     }
-    put_digits(stamp + 4, year % 10000);
-    put_digits(stamp + 7, month + 1);
-    put_digits(stamp + 10, day + 1);
-    put_digits(stamp + 13, ms / 3600000 % 24);
-    put_digits(stamp + 16, ms / 60000 % 60);
-    put_digits(stamp + 19, ms / 1000 % 60);
-    put_digits(stamp + 23, ms % 1000);
+    const uint64_t parts[] = {year % 10000,    month + 1,      day + 1,  ms / 3600000 % 24,
+                              ms / 60000 % 60, ms / 1000 % 60, ms % 1000};
+    static const char ends[] = {4, 7, 10, 13, 16, 19, 23};
+    for (size_t i = 0; i < sizeof ends; i++)
+        put_digits(stamp + ends[i], parts[i]);
     append_string(to, stamp);
 }
 
