@@ -7,8 +7,8 @@
  * Change   the function in section 2, or write a file of your own that includes this one
  *
  * Lambda starts this program in each execution environment. The program is the client, and the
- * Runtime API is an HTTP/1.1 server at $AWS_LAMBDA_RUNTIME_API. This is the whole conversation, with
- * the function that does each step; all paths begin with /2018-06-01/runtime:
+ * Runtime API is an HTTP/1.1 server at $AWS_LAMBDA_RUNTIME_API. This is the whole conversation,
+ * with the function that does each step; all paths begin with /2018-06-01/runtime:
  *
  *     read the address from the environment                      retrieve_settings
  *     let the function open what it needs                        initialize_function
@@ -34,10 +34,10 @@
  *   6 Lifecycle       leads through all of it, and ends in main. A first reading ends there.
  *   7 Behind main     holds what only some functions use, each piece by itself
  *
- * Two kinds of fault are never mixed. What goes wrong in the function is reported to Lambda, and the
- * loop goes on. What goes wrong between this program and Lambda, and cannot be made good by asking
- * again, ends the program with one line on standard error: Lambda then starts a fresh one. Nothing is
- * guessed from a damaged message, and a part of an event is never handed on.
+ * Two kinds of fault are never mixed. What goes wrong in the function is reported to Lambda, and
+ * the loop goes on. What goes wrong between this program and Lambda, and cannot be made good by
+ * asking again, ends the program with one line on standard error: Lambda then starts a fresh one.
+ * Nothing is guessed from a damaged message, and a part of an event is never handed on.
  *
  * Sources: "Using the Lambda runtime API for custom runtimes" and "Building a custom runtime for
  * AWS Lambda" in the AWS Lambda Developer Guide; RFC 9110 (HTTP semantics), RFC 9112 (HTTP/1.1). */
@@ -230,8 +230,8 @@ static void append_number(struct buffer *to, uint64_t number) {
  *     }
  *
  * INITIALIZE, AFTER_RESPONSE and AFTER_RESTORE can be named so, too. What is marked CALLABLE your
- * function may call, and need not: the compiler leaves out what nobody calls. All but main is static,
- * so that no library's names are mistaken for ours. */
+ * function may call, and need not: the compiler leaves out what nobody calls. All but main is
+ * static, so that no library's names are mistaken for ours. */
 #define CALLABLE __attribute__((unused)) static
 
 /* What Lambda says of one invocation. All texts stay valid until the handler's response has been
@@ -267,16 +267,16 @@ CALLABLE struct outcome success(struct text response) {
 
 /* The invocation's error; the caller gets {"errorType":…,"stackTrace":[],"errorMessage":…}, and the
  * log an entry at level ERROR. AWS recommends a type of the form Category.Reason, such as
- * Function.NoSuchUser. Any bytes are allowed in either; a type beyond 256 bytes and a message beyond
- * 64 KiB (2 KB in a stream) is cut. As with success(), nothing is copied. The function lives on and
- * gets the next event. Source: "Invocation error". */
+ * Function.NoSuchUser. Any bytes are allowed in either; a type beyond 256 bytes and a message
+ * beyond 64 KiB (2 KB in a stream) is cut. As with success(), nothing is copied. The function lives
+ * on and gets the next event. Source: "Invocation error". */
 CALLABLE struct outcome failure(struct text error_type, struct text error_message) {
     return (struct outcome){
         .error_type = error_type, .error_message = error_message, .failed = true};
 }
 
-#ifdef HANDLER
-static struct outcome HANDLER(const struct invocation *);
+#ifdef HANDLER /* not inlined: a stack protector watches over functions */
+__attribute__((noinline)) static struct outcome HANDLER(const struct invocation *);
 #else
 #define HANDLER echo
 static struct outcome echo(const struct invocation *invocation) {
@@ -319,8 +319,8 @@ CALLABLE uint64_t now_ms(void);
  * UINT64_MAX when Lambda named none. */
 CALLABLE uint64_t remaining_ms(const struct invocation *);
 
-/* A variable of the environment, such as AWS_LAMBDA_FUNCTION_NAME; absent if it is not set. Valid as
- * long as the process, unless it is set anew. Source: "Defined runtime environment variables". */
+/* A variable of the environment, such as AWS_LAMBDA_FUNCTION_NAME; absent if it is not set. Valid
+ * until it is set anew. Source: "Defined runtime environment variables". */
 CALLABLE struct text environment_variable(const char *name);
 
 /* Memory for this invocation, aligned for any type, not cleared. Nobody frees it: it is gone when
@@ -329,7 +329,7 @@ CALLABLE struct text environment_variable(const char *name);
 enum { ALLOCATE_MAX = 16 * 1024 * 1024 }; /* a response of 6 MB fits twice */
 CALLABLE void *allocate(const struct invocation *, size_t size);
 
-/* A buffer in such memory; if there is not enough its capacity is 0, and the first append overflows. */
+/* A buffer in such memory. If there is not enough its capacity is 0: the first append overflows. */
 CALLABLE struct buffer allocate_buffer(const struct invocation *, size_t capacity);
 
 /* What stands between the quotes of a JSON string (RFC 8259 §7), valid whatever the bytes are: what
@@ -426,7 +426,7 @@ static void use_memory(struct api_connection *c, char *memory, size_t size) {
     c->limit = memory + size;
 }
 
-/* Moves on to the next multiple of `alignment`, behind `length` bytes that are kept. */
+/* Moves on behind `length` bytes, to the next multiple of `alignment`. */
 static void keep_bytes(struct api_connection *c, size_t length, size_t alignment) {
     c->kept += length;
     c->kept += -(uintptr_t)c->kept % alignment;
@@ -650,8 +650,7 @@ static const char *parse_status_line(struct text line, struct api_reply *reply) 
     return NULL;
 }
 
-/* RFC 9112 §5. A name is a token (RFC 9110 §5.6.2): with a blank before the colon it is none, nor
- * does obsolete line folding begin with one. */
+/* RFC 9112 §5. A name is a token (RFC 9110 §5.6.2), without a blank, as in obsolete folding. */
 static const char *parse_field_line(struct text line, struct api_reply *reply) {
     struct text name, *known = known_field(reply, line);
     if (has_control_character(line))
@@ -697,8 +696,7 @@ static bool has_token(struct text list, struct text token) {
     return equal_in_any_case(trim(element), token);
 }
 
-/* Whether the connection can carry another request: RFC 9112 §9.3. Not behind a body that ends with
- * the connection. */
+/* Whether the connection can carry another request: RFC 9112 §9.3. */
 static bool is_persistent(const struct api_reply *reply) {
     bool framed = reply->content_length.data || reply->transfer_encoding.data ||
                   reply->status == 204 || reply->status == 304;
@@ -718,8 +716,7 @@ static const char *parse_content_length(struct text list, uint64_t *length) {
                                                          : "a Content-Length that is not a number";
 }
 
-/* RFC 9112 §7.1: a size in hex, perhaps with extensions, which nobody uses. Only in a head may a
- * line end without CR. */
+/* RFC 9112 §7.1: a size in hex, perhaps with extensions, which nobody uses; CR before the LF. */
 static const char *parse_chunk_size(struct text line, uint64_t *size) {
     struct text digits;
     if (line.length == 0 || line.data[line.length - 1] != '\r')
@@ -732,9 +729,8 @@ static const char *parse_chunk_size(struct text line, uint64_t *size) {
     return parse_number(digits, 16, size) ? NULL : "a chunk size that is not a number in hex";
 }
 
-/* Chunks, the last of which has the size 0, then the trailer section, whose fields say nothing that
- * is needed (RFC 9110 §6.5.1). Nothing is moved in a body of one chunk, which is how Lambda sends
- * all events of more than 2 KiB. */
+/* Chunks, the last of which has the size 0, then the trailer section, whose fields are not needed.
+ * Nothing is moved in a body of one chunk, which is how Lambda sends events of more than 2 KiB. */
 static void read_chunked_body(struct api_connection *c, struct text *body) {
     static const char too_long[] = "a chunk that is longer than its size";
     struct api_reply trailer = {0};
@@ -804,17 +800,16 @@ static void read_reply(struct api_connection *c, struct api_reply *reply) {
  * again follows from Lambda's state machine:
  *
  *   next       Ask again once the connection has ended before the whole reply: Lambda then serves
- *              the same event once more. Never ask while the connection stands: the event would go
- *              to the call that was given up.
+ *              the same event once more. Never while the connection stands: the event would go to
+ *              the call that was given up.
  *   response,  Resend once if no reply came and the kernel had accepted either the whole request or
  *   error      not even its whole head. Accepted does not mean delivered: if the resend gets a 403,
  *              the first copy had arrived; if only a part of it had, `next` is answered 403, too.
- *              Not after a part of the body was accepted: Lambda takes neither the rest nor a `next`.
+ *              Not after a part of the body was accepted: Lambda takes neither rest nor `next`.
  *
  * An invocation is complete only when `next` is called again. */
 
 #define BOOTSTRAP_VERSION "2.0.0"
-
 #define ROUTE_NEXT "/2018-06-01/runtime/invocation/next"
 #define ROUTE_INVOCATION "/2018-06-01/runtime/invocation/" /* id, /response or /error */
 #define ROUTE_INIT_ERROR "/2018-06-01/runtime/init/error"
@@ -829,11 +824,9 @@ enum {
     ERROR_JSON_MAX = 6 * (ERROR_TYPE_MAX + ERROR_MESSAGE_MAX) + 64, /* with all of it escaped */
     CONTENT_TYPE_MAX = 256,                                         /* of a streamed response */
 
-    /* A request up to this size fits into the socket's send buffer in one go. Before sending a
-     * larger one we check that the peer has not closed, because a half-sent body cannot be
-     * recovered. */
+    /* A request up to this size fits into the socket's send buffer in one go. Before a larger one
+     * we check that the peer has not closed, because a half-sent body cannot be recovered. */
     ONE_SEND_MAX = 16 * 1024,
-
     NEXT_ATTEMPTS_MAX = 6, /* how many times a request goes out, in all, when no reply comes */
     POST_ATTEMPTS_MAX = 2,
 };
@@ -862,9 +855,9 @@ struct runtime {
     void (*answer)(const struct invocation *, const struct outcome *);
 };
 
-/* Section 7 has these. A message in the log says what was being done, a detail if it is not NULL, what
- * was received if that is not absent, and what was expected or happens now. A colon at the end of the
- * operation asks for the reason, from errno. exit_fault ends the program. */
+/* Section 7 has these. A message in the log says what was being done, a detail if it is not NULL,
+ * what was received if that is not absent, and what was expected or happens now. A colon at the end
+ * of the operation asks for the reason, from errno. exit_fault ends the program. */
 static void report_fault(enum log_level, const char *operation, const char *detail,
                          struct text received, const char *advice);
 static _Noreturn void exit_fault(const char *operation, const char *detail, struct text received,
@@ -884,8 +877,8 @@ static void append_field(struct buffer *head, const char *name, struct text valu
     append_string(head, "\r\n");
 }
 
-/* Request line and the fields that all requests have: RFC 9112 §3. The path is route, id and action
- * one behind the other. What is received next begins at a multiple of 64, which is faster. */
+/* Request line and the fields that all requests have: RFC 9112 §3. The path is route, id and
+ * action. What is received next begins at a multiple of 64, which is faster. */
 static void begin_request(struct runtime *runtime, const char *method, const char *route,
                           struct text id, const char *action) {
     struct buffer *head = &runtime->head;
@@ -909,14 +902,12 @@ static void end_request_head(struct runtime *runtime) {
 static void require_connection(struct runtime *runtime) {
     if (runtime->connection.socket >= 0 || connect_to_api(&runtime->connection))
         return;
-    exit_fault(
-        "no connection:", begins_with(runtime->host, S("localhost")) ? "127.0.0.1 was tried" : NULL,
-        runtime->host, "expected the Runtime API at this address");
+    const char *tried = begins_with(runtime->host, S("localhost")) ? "127.0.0.1 was tried" : NULL;
+    exit_fault("no connection:", tried, runtime->host, "expected the Runtime API at this address");
 }
 
-/* One request and its reply. The reply is read even if the request did not go out whole: a server
- * may refuse a large body before it has seen the end, and close. Sending is then shut down, so that
- * the server does not wait for the rest. Nothing may stand behind the reply. */
+/* One request and its reply, which is read even if the request did not go out whole: a server may
+ * refuse a large body early. Then sending is shut down, so that it does not wait for the rest. */
 static void exchange_once(struct api_connection *c, struct text head, struct text body,
                           struct api_reply *reply) {
     size_t sent = send_pieces(c->socket, (const struct text[PIECES_MAX]){head, body});
@@ -952,9 +943,10 @@ static void exchange(struct runtime *runtime, struct text body, int attempts,
 }
 
 /* Of a GET 200 is expected, or 204 from emulators that do not let us wait: asking again after
- * another status would be a loop that never heals. Of a POST 202 is expected, any 2xx will do. After
- * another status below 500 the environment is sound and the next event can come. Above all nothing
- * goes to /error after a 413: the caller has its error already, and Lambda would answer 403. */
+ * another status would be a loop that never heals. Of a POST 202 is expected, any 2xx will do.
+ * After another status below 500 the environment is sound and the next event can come. Above all
+ * nothing goes to /error after a 413, whose caller has an error already: Lambda would answer 403.
+ * */
 static void check_reply(struct runtime *runtime, const char *operation, bool is_get,
                         const struct api_reply *reply) {
     const char *wrong = runtime->connection.wrong;
@@ -990,9 +982,8 @@ static void call_get(struct runtime *runtime, const char *operation, const char 
  * False when it is an event of more than EVENT_MAX, of which there is only the context. */
 static bool next_invocation(struct runtime *runtime, struct api_reply *reply) {
     struct invocation *invocation = &reply->invocation;
-    struct text id;
     call_get(runtime, "next invocation", ROUTE_NEXT, reply);
-    id = invocation->request_id;
+    struct text id = invocation->request_id;
     if (id.length == 0)
         exit_fault(FIELD_REQUEST_ID, NULL, ABSENT, "it is missing");
     if (id.length > REQUEST_ID_MAX || !is_visible_text(id, S("/?#%")))
@@ -1037,8 +1028,7 @@ static void invocation_error(const struct invocation *invocation, const struct o
     call_post(invocation->runtime, "invocation error", error_json(error, ERROR_JSON_MAX));
 }
 
-/* POST /runtime/init/error, and the same after a restore: Lambda passes it on to the caller; the
- * runtime then has to exit. */
+/* POST /runtime/init/error, or the same of a restore: the caller gets it, and we have to exit. */
 static _Noreturn void initialization_error(struct runtime *runtime, const char *route,
                                            const struct outcome *error) {
     log_failure(NULL, error);
@@ -1059,10 +1049,9 @@ static void send_outcome(const struct invocation *invocation, const struct outco
 
 /* ==== 6 Lifecycle ============================================================================
  *
- * The steps of "Building a custom runtime", under the names that they have there. Initialization
- * tasks: retrieve settings, initialize the function. Processing tasks, for ever: get an event,
- * propagate the tracing header, create a context object, invoke the handler, handle the response,
- * handle errors, clean up. What is declared here is not needed for a first reading. */
+ * The steps of "Building a custom runtime", under their names there: retrieve settings, initialize
+ * the function; then, for ever, get an event, propagate the tracing header, create a context
+ * object, invoke the handler, handle the response or errors, clean up. Section 7 has these: */
 static void set_signals(void);
 static void reserve_trace_variable(struct api_connection *c);
 static void retrieve_log_settings(void);
@@ -1183,9 +1172,8 @@ static const char *parse_address(struct text setting, struct runtime *runtime) {
     return NULL;
 }
 
-/* A process can be started with its standard streams closed. A socket would then get the number of
- * one of them, and what anybody prints would end up in the conversation. So sockets that get the
- * numbers 0 to 2 are left open, unconnected, as placeholders. */
+/* Where standard streams are closed, a socket would get the number of one, and what anybody prints
+ * would end up in the conversation. So sockets 0 to 2 are left open, unconnected, in their place. */
 static int new_socket(void) {
     int number;
     do
@@ -1197,7 +1185,6 @@ static int new_socket(void) {
 /* ---- Memory. ---- */
 
 enum { MEMORY_KEPT = 1024 * 1024 }; /* between two invocations */
-
 /* After a large event its memory stays for the next one, which may be as large; after a small one
  * the kernel gets it back, in whole pages. */
 static void rewind_memory(struct api_connection *c) {
@@ -1240,8 +1227,7 @@ static struct text environment_variable(const char *name) {
     return ABSENT;
 }
 
-/* The system call itself, since the C library's way to it, through the vDSO, would be 1 KB larger,
- * and faster only for those who ask all the time. */
+/* The system call itself: the C library's way, through the vDSO, would be 1 KB larger. */
 static uint64_t now_ms(void) {
     struct timespec now = {0};
     syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
@@ -1257,8 +1243,7 @@ static uint64_t remaining_ms(const struct invocation *invocation) {
 
 static const char digits_in_hex[] = "0123456789abcdef";
 
-/* How many bytes of the text's beginning are one well-formed UTF-8 sequence (RFC 3629 §4); 0 when
- * it begins with none. The text is not empty. */
+/* The length of the UTF-8 sequence (RFC 3629 §4) that begins the text, which is not empty; or 0. */
 static size_t utf8_sequence(struct text text) {
     const unsigned char *at = (const unsigned char *)text.data;
     unsigned char first = at[0], second = text.length > 1 ? at[1] : 0;
@@ -1273,7 +1258,7 @@ static size_t utf8_sequence(struct text text) {
     return length;
 }
 
-/* At most `most` bytes of it, not ending within a UTF-8 sequence if it can be helped. */
+/* At most `most` bytes of it, and no part of a UTF-8 sequence at the end, if it can be helped. */
 static struct text first_bytes(struct text text, size_t most) {
     if (text.length <= most)
         return text;
@@ -1322,11 +1307,11 @@ static void append_json_text_before(struct buffer *to, struct text text, size_t 
 /* ---- The text of an error. ---- */
 
 static struct text error_type(const struct outcome *error) {
-    bool has_one = error->error_type.length > 0;
-    return first_bytes(has_one ? error->error_type : S("Runtime.UnknownReason"), ERROR_TYPE_MAX);
+    struct text unknown = S("Runtime.UnknownReason");
+    return first_bytes(error->error_type.length ? error->error_type : unknown, ERROR_TYPE_MAX);
 }
 
-/* In a field the type must be one line of ASCII, whatever the handler put into it. */
+/* In a field the type must be one line of ASCII. */
 static void append_error_type(struct buffer *to, const struct outcome *error) {
     struct text type = error_type(error);
     char ascii[ERROR_TYPE_MAX];
@@ -1335,7 +1320,7 @@ static void append_error_type(struct buffer *to, const struct outcome *error) {
     append_field(to, FIELD_ERROR_TYPE, (struct text){ascii, type.length});
 }
 
-/* The document that the caller gets, of `most` bytes at most: the message gives way. */
+/* What the caller gets, of `most` bytes at most: the message gives way. */
 static struct text error_json(const struct outcome *error, size_t most) {
     static char storage[ERROR_JSON_MAX];
     struct buffer json = {storage, 0, most, false};
@@ -1350,26 +1335,23 @@ static struct text error_json(const struct outcome *error, size_t most) {
 /* ---- The log: one line, one write, so that lines of several processes do not mix, and nothing
  * stays in a buffer when Lambda freezes the environment. ---- */
 
-/* Lambda reads the log of Managed Instances through a buffer of 64 KiB, and stops for ever at a line
- * that does not fit. */
+/* Of Managed Instances Lambda reads the log through 64 KiB, and stops at a line that does not fit.
+ * */
 enum { LOG_LINE_MAX = 60 * 1024 };
-
 _Static_assert(4 * 6 * REQUEST_ID_MAX + 6 * ERROR_TYPE_MAX + 1024 <= LOG_LINE_MAX,
                "a log line has room for the fields before its text, with every byte escaped");
 
 static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
 
-static struct {
-    bool json;            /* AWS_LAMBDA_LOG_FORMAT */
-    enum log_level least; /* AWS_LAMBDA_LOG_LEVEL */
-} log_settings;
+static bool log_as_json;            /* AWS_LAMBDA_LOG_FORMAT */
+static enum log_level lowest_level; /* AWS_LAMBDA_LOG_LEVEL */
 
 static void retrieve_log_settings(void) {
     struct text level = environment_variable("AWS_LAMBDA_LOG_LEVEL");
-    log_settings.json = equal_in_any_case(environment_variable("AWS_LAMBDA_LOG_FORMAT"), S("JSON"));
+    log_as_json = equal_in_any_case(environment_variable("AWS_LAMBDA_LOG_FORMAT"), S("JSON"));
     for (int i = LEVEL_TRACE; i <= LEVEL_FATAL; i++)
         if (equal_in_any_case(level, text_of(level_names[i])))
-            log_settings.least = (enum log_level)i;
+            lowest_level = (enum log_level)i;
 }
 
 /* RFC 3339: 2026-11-23T12:34:56.789Z */
@@ -1403,7 +1385,7 @@ static void append_log_field(struct buffer *to, const char *name, struct text va
     append_json_string(to, first_bytes(value, REQUEST_ID_MAX));
 }
 
-/* The fields that AWS's own runtimes write; the platform filters by `level`. */
+/* The fields that AWS's own runtimes write. */
 static void append_json_entry(struct buffer *to, enum log_level level,
                               const struct invocation *invocation, struct text error_type,
                               struct text text) {
@@ -1429,8 +1411,7 @@ static void append_word(struct buffer *to, struct text word, const char *end) {
     append_string(to, end);
 }
 
-/* A line is one entry of the log, so a line end within it becomes CR, which CloudWatch shows as a
- * line end. */
+/* One line is one entry, so a line end within it becomes CR, which CloudWatch shows as one. */
 static void append_text_entry(struct buffer *to, enum log_level level,
                               const struct invocation *invocation, struct text error_type,
                               struct text text) {
@@ -1444,14 +1425,14 @@ static void append_text_entry(struct buffer *to, enum log_level level,
     append_string(to, "\n");
 }
 
-/* The error's type is absent unless a function has failed; `text` is its message then. */
+/* With an error's type, `text` is its message. */
 static void log_entry(enum log_level level, const struct invocation *invocation,
                       struct text error_type, struct text text) {
     char storage[LOG_LINE_MAX];
     struct buffer line = {storage, 0, sizeof storage, false};
-    if (level < log_settings.least)
+    if (level < lowest_level)
         return;
-    if (log_settings.json)
+    if (log_as_json)
         append_json_entry(&line, level, invocation, error_type, text);
     else
         append_text_entry(&line, level, invocation, error_type, text);
@@ -1470,7 +1451,6 @@ static void log_failure(const struct invocation *invocation, const struct outcom
 /* ---- The runtime's own messages. ---- */
 
 enum { FOUND_MAX = 160 }; /* what a message shows of received text */
-
 /* Why a system call failed, for the reasons to be expected here; strerror has more, in 1.8 KB. */
 static void append_reason(struct buffer *to, int number) {
     static const struct {
@@ -1501,15 +1481,11 @@ static void report_fault(enum log_level level, const char *operation, const char
     append_string(&text, operation);
     if (operation[strlen(operation) - 1] == ':')
         append_reason(&text, reason);
-    if (detail) {
-        append_string(&text, ": ");
-        append_string(&text, detail);
-    }
-    if (received.data) {
-        append_string(&text, ": ");
-        append_json_string(&text, first_bytes(received, FOUND_MAX));
-    }
     append_string(&text, ": ");
+    append_word(&text, text_of(detail), ": ");
+    if (received.data)
+        append_json_string(&text, first_bytes(received, FOUND_MAX));
+    append_string(&text, received.data ? ": " : "");
     append_string(&text, advice);
     log_line(level, current_invocation, text_in(&text));
 }
@@ -1520,16 +1496,14 @@ static _Noreturn void exit_fault(const char *operation, const char *detail, stru
     exit(1);
 }
 
-/* ---- The variable _X_AMZN_TRACE_ID, where X-Ray's libraries look for the trace id. The C library's
- * setenv would bring in the allocator, half the program's size again. ---- */
+/* ---- The variable _X_AMZN_TRACE_ID, where X-Ray's libraries look for the trace id. The C
+ * library's setenv would bring in the allocator, half the program's size again. ---- */
 
 #define TRACE_VARIABLE "_X_AMZN_TRACE_ID"
+static char
+    trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1]; /* a value is shorter than a head */
 
-/* The variable with its value, which is shorter than a head. */
-static char trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1];
-
-/* A copy of the environment's entries, with trace_variable among them, becomes the environment. It
- * takes the beginning of the connection's memory. */
+/* The environment becomes a copy of its entries, and of trace_variable, in the memory of `c`. */
 static void reserve_trace_variable(struct api_connection *c) {
     char **slots = (char **)(void *)c->memory;
     size_t used = 0;
@@ -1556,8 +1530,7 @@ static void propagate_tracing_header(const struct runtime *runtime, struct text 
 
 /* ---- SnapStart. ---- */
 
-/* GET /runtime/restore/next: the snapshot is taken while it waits. After the restore the old
- * connection is dead, so close it. */
+/* GET /runtime/restore/next waits while the snapshot is taken. After it the connection is dead. */
 static void restore_function(struct runtime *runtime) {
     struct api_reply reply;
     call_get(runtime, "next restore", "/2018-06-01/runtime/restore/next", &reply);
@@ -1570,16 +1543,15 @@ static void restore_function(struct runtime *runtime) {
 
 /* ---- Signals and standard output. ---- */
 
-/* SIGPIPE does nothing: a closed peer or log is an error, not our end. The others end the process,
+/* SIGPIPE does nothing: a closed peer or log is an error, not our end. The others end the process
  * with the status that a shell gives. */
 static void act_on_signal(int number) {
     if (number != SIGPIPE)
         _exit(128 + number);
 }
 
-/* An action is undone by exec, so children of the handler die of a closed pipe, as programs expect to;
- * an ignored signal would be inherited. Process 1, of a container, is deaf to every signal without an
- * action, so it gets one for those that end a process elsewhere. */
+/* An action is undone by exec, while an ignored SIGPIPE would be inherited by the handler's
+ * children. Process 1, of a container, is deaf to every signal without an action. */
 static void set_signals(void) {
     (void)signal(SIGPIPE, act_on_signal);
     if (getpid() == 1) {
@@ -1589,9 +1561,9 @@ static void set_signals(void) {
 }
 
 /* What the handler prints is written when its line ends, as on a terminal: stdio would keep it back
- * while Lambda freezes the environment. In glibc this is the flag that setvbuf sets, _IO_LINE_BUF. musl
- * asks in __stdout_write, at the first write, whether there is a terminal. This one does not ask; it
- * takes that one's place, and is linked in with stdout only. What it calls comes with stderr. */
+ * while Lambda freezes the environment. In glibc this is the flag that setvbuf sets, _IO_LINE_BUF.
+ * musl asks in __stdout_write, at the first write, whether there is a terminal. This one takes its
+ * place, and is linked in with stdout only. What it calls comes with stderr. */
 #ifdef __GLIBC__
 __attribute__((constructor)) static void write_lines_at_once(void) {
     stdout->_flags |= 0x200;
@@ -1608,7 +1580,6 @@ size_t __stdout_write(FILE *file, const unsigned char *bytes, size_t length) {
  * itself tries an asynchronous invocation again, the deadline is another. ---- */
 
 enum { REFUSALS_MAX = 3 };
-
 static void limit_refusals(const struct invocation *invocation) {
     static uint64_t last;
     static int refusals;
@@ -1632,7 +1603,6 @@ enum {
 };
 
 #define MAX_CONCURRENCY "AWS_LAMBDA_MAX_CONCURRENCY"
-
 /* 1 where it is not set, or says nothing that makes sense. */
 static size_t concurrency(void) {
     uint64_t workers;
@@ -1658,7 +1628,7 @@ static bool start_worker(struct worker *worker, pid_t parent) {
 }
 
 /* Waits until a worker ends. If one keeps dying before it has answered an event, or exits with an
- * error before it has received any, the environment ends. The pause is for what killed it to pass. */
+ * error before it has received any, the environment ends. The pause lets what killed it pass. */
 static struct worker *ended_worker(struct worker *workers, size_t count) {
     struct worker *w = workers + count;
     int status = 0;
@@ -1705,7 +1675,6 @@ static void start_workers(struct runtime *runtime) {
  * error told in the trailer section. Linked in only if the handler calls stream_begin(). ---- */
 
 #define FIELD_ERROR_BODY "Lambda-Runtime-Function-Error-Body"
-
 enum {
     TRAILERS_MAX = 4096, /* Go's library, on the other side, takes no larger trailer section */
     PRELUDE_MAX = 16 * 1024 - 8, /* API Gateway wants it, and 8 bytes, in the first 16 KB */
@@ -1733,7 +1702,7 @@ static bool send_chunk(struct runtime *runtime, struct text size_line, struct te
         size_t sent = send_pieces(
             c->socket, (const struct text[PIECES_MAX]){head, size_line, data, more, S("\r\n")});
         stream_state = sent == PIECES_MAX ? STREAM_OPEN : STREAM_BROKEN;
-        if (sent > 0 || head.length == 0 || attempt == POST_ATTEMPTS_MAX)
+        if (sent > 0 || attempt == POST_ATTEMPTS_MAX)
             break;
         hang_up(c); /* before the head was out: nothing has happened yet */
         stream_state = STREAM_UNSENT;
@@ -1755,22 +1724,19 @@ static bool send_data(struct runtime *runtime, struct text data, struct text mor
     return send_chunk(runtime, text_in(&size), data, more);
 }
 
-/* RFC 4648 §4. */
 static void append_base64(struct buffer *to, struct text text) {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < text.length; i += 3) {
         uint32_t bits = 0;
         char four[] = "====";
         for (size_t j = 0; j < 3; j++)
             bits = bits << 8 | (i + j < text.length ? (unsigned char)text.data[i + j] : 0);
         for (size_t j = 0; j < 4 && i + j <= text.length; j++)
-            four[j] = alphabet[bits >> (18 - 6 * j) & 63];
+            four[j] = set[bits >> (18 - 6 * j) & 63];
         append_text(to, (struct text){four, 4});
     }
 }
 
-/* Lambda counts the response as a success, and hands the error on beside it. */
 static struct text error_trailers(const struct outcome *error) {
     static char storage[TRAILERS_MAX];
     struct buffer trailers = {storage, 0, sizeof storage, false};
@@ -1782,7 +1748,7 @@ static struct text error_trailers(const struct outcome *error) {
     return text_in(&trailers);
 }
 
-/* Ends the stream with the handler's outcome, then closes the connection, as the page asks. */
+/* Ends the stream with the outcome, then closes the connection, as the page asks. */
 static void finish_stream(const struct invocation *invocation, const struct outcome *outcome) {
     struct runtime *runtime = invocation->runtime;
     struct api_connection *c = &runtime->connection;
@@ -1806,7 +1772,6 @@ static void finish_stream(const struct invocation *invocation, const struct outc
     }
     if (c->wrong == CONNECTION_LOST)
         c->wrong = BODY_CUT_OFF;
-    reply.after_resend = false;
     check_reply(runtime, "streamed response", false, &reply);
 }
 
@@ -1853,6 +1818,6 @@ static bool stream_begin_http(const struct invocation *invocation, struct text j
  *
  * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
  * NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
- * NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES
- * OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
- * CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */
+ * NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+ * DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+ * OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */
