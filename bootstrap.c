@@ -1107,7 +1107,7 @@ static void process_event(struct runtime *runtime) {
 }
 
 int main(void) {
-    static _Alignas(PAGE_MAX) char memory[MEMORY_MAX];
+    static _Alignas(64) char memory[MEMORY_MAX];
     static struct runtime runtime;
     set_signals();
     use_memory(&runtime.connection, memory, sizeof memory);
