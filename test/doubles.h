@@ -37,7 +37,7 @@ static pid_t double_fork(void);
 static pid_t double_getppid(void);
 static pid_t double_waitpid(int options);
 static int double_prctl(void);
-static ssize_t double_write(int descriptor, const void *data, size_t length);
+static ssize_t double_log(const void *data, size_t length);
 static long double_clock_gettime(void);
 static _Noreturn void double_exit(int status);
 
@@ -49,10 +49,16 @@ static size_t some_room(size_t room) {
     abort();
 }
 
+/* What goes to standard error is the log, and one piece. */
+static ssize_t writev_or_log(int descriptor, const struct iovec *pieces, int count) {
+    return descriptor == STDERR_FILENO ? double_log(pieces->iov_base, pieces->iov_len)
+                                       : double_writev(descriptor, pieces, count);
+}
+
 #define socket(domain, type, protocol) double_socket()
 #define connect(descriptor, address, length) double_connect(descriptor)
 #define setsockopt(descriptor, level, option, ...) double_setsockopt(descriptor, __VA_ARGS__)
-#define writev(descriptor, pieces, count) double_writev(descriptor, pieces, count)
+#define writev(descriptor, pieces, count) writev_or_log(descriptor, pieces, count)
 #define signal(number, action) double_signal(number, action)
 #define recv(descriptor, to, room, flags) double_recv(descriptor, to, some_room(room), flags)
 #define shutdown(descriptor, how) double_shutdown(descriptor)
@@ -64,9 +70,7 @@ static size_t some_room(size_t room) {
 #define fork() double_fork()
 #define getppid() double_getppid()
 #define waitpid(pid, status, options) double_waitpid(options)
-#define prctl(option, value) double_prctl()
-#define write(descriptor, data, length) double_write(descriptor, data, length)
-#define syscall(number, clock, now) double_clock_gettime()
+#define syscall(number, ...) ((number) == SYS_prctl ? double_prctl() : double_clock_gettime())
 #define exit(status) double_exit(status)
 #define main runtime_main
 #include "../bootstrap.c"
@@ -85,8 +89,6 @@ static size_t some_room(size_t room) {
 #undef fork
 #undef getppid
 #undef waitpid
-#undef prctl
-#undef write
 #undef syscall
 #undef exit
 #undef main

@@ -48,10 +48,10 @@ static void all_strings(const struct text *symbols, size_t count, size_t most, s
     size_t at[16] = {0}, length = 0;
     for (;;) {
         struct buffer to = {bytes, 0, sizeof bytes, false};
-        append(&to, prefix);
+        append_text(&to, prefix);
         for (size_t i = 0; i < length; i++)
-            append(&to, symbols[at[i]]);
-        append(&to, suffix);
+            append_text(&to, symbols[at[i]]);
+        append_text(&to, suffix);
         compare(text_in(&to), agrees);
         size_t i = 0;
         while (i < length && ++at[i] == count)
@@ -135,12 +135,12 @@ static ssize_t scripted_recv(int descriptor, void *to, size_t room) {
 /* The whole text is what the server sends; then it closes. */
 static bool reply(struct text text) {
     static char memory[MEMORY_MAX];
-    struct connection connection;
-    struct reply found;
+    struct api_connection connection = {0};
+    struct api_reply found;
     script = text;
     use_memory(&connection, memory, sizeof memory);
-    enum reading got = read_reply(&connection, &found);
-    return reply_agrees(text, CLOSED, got, &found);
+    read_reply(&connection, &found);
+    return reply_agrees(text, CLOSED, connection.wrong, &found);
 }
 
 /* All sequences of lines about framing, behind each kind of status line. */

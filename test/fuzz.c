@@ -67,7 +67,6 @@ static struct {
         refused_id; /* of the event whose answer was refused last, and how often in a row */
     uint64_t refused_deadline;
     unsigned refusals;
-    struct runtime *runtime; /* of the run before, which main keeps: it must know nothing of that */
 } run;
 
 static bool at_escape(char letter) {
@@ -178,7 +177,6 @@ static void check_goes_on(void) {
 /* Called once for each request, when its first byte goes out. */
 static void request_begins(const char *bytes) {
     bool is_answer = bytes[0] == 'P';
-    run.runtime = (struct runtime *)(uintptr_t)(bytes - offsetof(struct runtime, head_storage));
     if (is_answer == run.is_answer && run.attempts > 0) {
         check_repeated();
     } else {
@@ -375,9 +373,8 @@ static int double_prctl(void) {
     return -1;
 }
 
-static ssize_t double_write(int descriptor, const void *data, size_t length) {
+static ssize_t double_log(const void *data, size_t length) {
     const char *line = data;
-    require(descriptor == STDERR_FILENO, "writes to another descriptor");
     require(length > 1 && memchr(line, '\n', length) == line + length - 1,
             "writes something else than one line");
     bool quotes_the_handler = strncmp(line, "ERROR ", 6) == 0;
@@ -426,10 +423,11 @@ static void begin_script(struct text script, size_t piece) {
 static void fuzz_conversation(struct text script) {
     static char setting[] = "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", *variables[] = {setting, NULL};
     begin_script(script, SIZE_MAX);
-    if (run.runtime)
-        *run.runtime = (struct runtime){0};
-    logging.current = NULL;
-    environ = variables; /* the program puts another one in its place, on its stack */
+    /* What the program keeps of the run before: it must know nothing of that. */
+    struct runtime nothing_refused = {.refused = false};
+    limit_refusals(&(struct invocation){.runtime = &nothing_refused});
+    current_invocation = NULL;
+    environ = variables; /* the program puts another one in its place, in its memory */
     switch (setjmp(run.end)) {
     case 0:
         runtime_main();
@@ -446,8 +444,8 @@ static void fuzz_conversation(struct text script) {
 /* Through the same recv, so the script's splits and ends work here, too. */
 static void fuzz_reply(struct text script) {
     static char memory[MEMORY_MAX];
-    struct connection connection;
-    struct reply reply;
+    struct api_connection connection;
+    struct api_reply reply;
     if (script.length == 0)
         return;
     begin_script((struct text){script.data + 1, script.length - 1},
@@ -455,10 +453,11 @@ static void fuzz_reply(struct text script) {
     run.open = true;
     use_memory(&connection, memory, sizeof memory);
     connection.socket = 3;
+    connection.wrong = NULL;
     if (setjmp(run.end) != 0)
         return;
-    enum reading got = read_reply(&connection, &reply);
-    require(reply_agrees(received(), run.reply_ending, got, &reply),
+    read_reply(&connection, &reply);
+    require(reply_agrees(received(), run.reply_ending, connection.wrong, &reply),
             "reads another reply than was sent");
 }
 

@@ -207,18 +207,26 @@ static bool contradicts(struct text before, struct text line) {
     return false;
 }
 
-/* Takes field lines and the empty line; *lines is what stood before it. */
-static enum verdict take_lines(struct text *bytes, struct text *lines) {
+/* Takes all lines up to the empty one, and that; *lines is what stood before it. */
+static bool take_lines(struct text *bytes, struct text *lines) {
     struct text line;
     *lines = (struct text){bytes->data, 0};
     while (take_line(bytes, &line)) {
         if (line.length == 0)
-            return VALID;
-        if (!matches("%t%t*:%v*", line) || contradicts(*lines, line))
-            return NOT_HTTP;
+            return true;
         lines->length = (size_t)(bytes->data - lines->data);
     }
-    return MORE_NEEDED;
+    return false;
+}
+
+static bool are_field_lines(struct text lines) {
+    struct text before = {lines.data, 0}, line;
+    while (take_line(&lines, &line)) {
+        if (!matches("%t%t*:%v*", line) || contradicts(before, line))
+            return false;
+        before.length = (size_t)(lines.data - before.data);
+    }
+    return true;
 }
 
 static unsigned connection_lines(struct text lines) {
@@ -264,7 +272,9 @@ static enum verdict take_chunks(struct text bytes, struct reference_reply *reply
             !reference_number((struct text){line.data, digits}, 16, &size))
             return NOT_HTTP;
         if (size == 0)
-            return take_lines(&bytes, &line);
+            return !take_lines(&bytes, &line) ? MORE_NEEDED
+                   : are_field_lines(line)    ? VALID
+                                              : NOT_HTTP;
         if (size > EVENT_MAX - reply->body_length)
             return BEYOND_EVENT_MAX;
         if (size > bytes.length)
@@ -329,19 +339,16 @@ static enum verdict take_body(struct text bytes, enum ending ending,
  * Of a reply that is no event the head is enough, if the body breaks off. */
 static enum verdict reference_reply(struct text bytes, enum ending ending,
                                     struct reference_reply *reply) {
-    struct text line, lines;
+    struct text line, lines = {0};
     do {
         *reply = (struct reference_reply){0};
-        if (!take_line(&bytes, &line))
-            return MORE_NEEDED;
+        if (!take_line(&bytes, &line) || (line.length && !take_lines(&bytes, &lines)))
+            return MORE_NEEDED; /* a head is judged when it is whole */
         if (!matches_any(status_lines, line) || line.data[9] < '1' || line.data[9] > '5')
             return NOT_HTTP;
         reply->status = (int)strtol(line.data + 9, NULL, 10);
         reply->http_1_0 = line.data[7] == '0';
-        enum verdict verdict = take_lines(&bytes, &lines);
-        if (verdict != VALID)
-            return verdict;
-        if (reply->status == 101)
+        if (reply->status == 101 || !are_field_lines(lines))
             return NOT_HTTP;
     } while (reply->status < 200);
     reply->length = field_of(lines, "Content-Length");
@@ -502,17 +509,17 @@ static bool address_agrees(struct text text) {
 }
 
 /* Is what read_reply found in these bytes what is in them? */
-static bool reply_agrees(struct text bytes, enum ending ending, enum reading got,
-                         const struct reply *reply) {
+static bool reply_agrees(struct text bytes, enum ending ending, const char *wrong,
+                         const struct api_reply *reply) {
     struct reference_reply expected;
-    static const enum reading readings[] = {[MORE_NEEDED] = LOST,
-                                            [VALID] = COMPLETE,
-                                            [NOT_HTTP] = REFUSED,
-                                            [BEYOND_EVENT_MAX] = TOO_LARGE};
+    enum verdict found = !wrong                     ? VALID
+                         : wrong == CONNECTION_LOST ? MORE_NEEDED
+                         : wrong == BODY_TOO_LARGE  ? BEYOND_EVENT_MAX
+                                                    : NOT_HTTP;
     enum verdict verdict = reference_reply(bytes, ending, &expected);
-    bool agree = got == readings[verdict] && (got != REFUSED || reply->wrong);
+    bool agree = found == verdict;
     if (agree && verdict == VALID)
-        agree = reply->status == expected.status && reply->persistent == expected.persistent &&
+        agree = reply->status == expected.status && is_persistent(reply) == expected.persistent &&
                 equal(reply->body, (struct text){expected.body, expected.body_length}) &&
                 equal(reply->invocation.request_id, expected.id);
     free(expected.body);
