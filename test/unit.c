@@ -1,13 +1,14 @@
 /* unit.c - every parser of bootstrap.c with its table, and every framed reply in every split.
  *
- * Includes the source and replaces the edge of the system: recv by a script, writev by one that takes
- * a few bytes, connect by one that may refuse, close by one that fails, poll by one that does not wait.
+ * Includes the source and replaces the edge of the system: recv by a script, writev, but not of the
+ * log, by one that takes a few bytes, connect by one that may refuse, close by one that fails, poll by one that does not wait.
  * What is parsed ends at an inaccessible page, so that one byte read too many ends the test; built with
  * ASan and UBSan where the compiler has them.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -19,15 +20,15 @@ static ssize_t scripted_writev(int, const struct iovec *, int);
 static int scripted_connect(void);
 static int failing_close(int);
 static int counted_poll(int ms);
-static int counted_madvise(size_t length);
-static long set_clock(struct timespec *now);
+static int counted_madvise(void *from, size_t length);
+static long set_clock(long number, ...);
 #define recv scripted_recv
 #define writev scripted_writev
 #define connect(descriptor, address, length) scripted_connect()
 #define close failing_close
 #define poll(set, n, ms) counted_poll(ms)
-#define madvise(from, length, advice) counted_madvise(length)
-#define syscall(number, clock, now) set_clock(now)
+#define madvise(from, length, advice) counted_madvise(from, length)
+#define syscall set_clock
 #define main runtime_main
 #include "../bootstrap.c"
 #undef main
@@ -127,31 +128,31 @@ static void test_cutting(void) {
     check(!cut(&rest, ',', &part) && part.length == 0 && rest.length == 0, "cut nothing", rest);
     rest = at_wall(S("abc"));
     check(!cut(&rest, ',', &part) && equal(part, S("abc")) && rest.length == 0, "cut all", part);
-    rest = absent;
+    rest = ABSENT;
     check(!cut(&rest, ',', &part) && part.length == 0, "cut absent", part);
-    check(equal(trim(at_wall(S(" \t a b\t "))), S("a b")), "trim", absent);
-    check(trim(at_wall(S(" \t"))).length == 0, "trim blanks", absent);
-    check(equal(trim_end(at_wall(S(" a "))), S(" a")), "trim_end", absent);
-    check(equal_in_any_case(at_wall(S("aZ-1")), S("Az-1")), "equal", absent);
-    check(!equal_in_any_case(at_wall(S("a")), S("ab")), "shorter", absent);
-    check(!equal_in_any_case(at_wall(S("ab")), S("a")), "longer", absent);
-    check(!equal_in_any_case(at_wall(S("ab")), S("xb")), "another first byte", absent);
-    check(!equal_in_any_case(at_wall(S("@[")), S("`{")), "not letters", absent);
-    check(!equal(S("ab"), S("aB")) && equal(absent, S("")), "equal", absent);
+    check(equal(trim(at_wall(S(" \t a b\t "))), S("a b")), "trim", ABSENT);
+    check(trim(at_wall(S(" \t"))).length == 0, "trim blanks", ABSENT);
+    check(equal(trim_end(at_wall(S(" a "))), S(" a")), "trim_end", ABSENT);
+    check(equal_in_any_case(at_wall(S("aZ-1")), S("Az-1")), "equal", ABSENT);
+    check(!equal_in_any_case(at_wall(S("a")), S("ab")), "shorter", ABSENT);
+    check(!equal_in_any_case(at_wall(S("ab")), S("a")), "longer", ABSENT);
+    check(!equal_in_any_case(at_wall(S("ab")), S("xb")), "another first byte", ABSENT);
+    check(!equal_in_any_case(at_wall(S("@[")), S("`{")), "not letters", ABSENT);
+    check(!equal(S("ab"), S("aB")) && equal(ABSENT, S("")), "equal", ABSENT);
     check(text_of(NULL).data == NULL && text_of(NULL).length == 0 && text_of("").data != NULL,
-          "absent is not empty", absent);
+          "absent is not empty", ABSENT);
 }
 
 static void test_first_bytes(void) {
-    check(equal(first_bytes(at_wall(S("abc")), 3), S("abc")), "all", absent);
-    check(equal(first_bytes(at_wall(S("abcd")), 3), S("abc")), "cut", absent);
+    check(equal(first_bytes(at_wall(S("abc")), 3), S("abc")), "all", ABSENT);
+    check(equal(first_bytes(at_wall(S("abcd")), 3), S("abc")), "cut", ABSENT);
     check(equal(first_bytes(at_wall(S("ab\xe2\x82\xac")), 3), S("ab")), "within a character",
-          absent);
+          ABSENT);
     check(equal(first_bytes(at_wall(S("ab\xe2\x82\xac")), 4), S("ab")), "within a character",
-          absent);
+          ABSENT);
     check(equal(first_bytes(at_wall(S("ab\xe2\x82\xac")), 5), S("ab\xe2\x82\xac")), "behind",
-          absent);
-    check(first_bytes(at_wall(S("\x80\x80\x80\x80\x80\x80")), 5).length == 2, "no UTF-8", absent);
+          ABSENT);
+    check(first_bytes(at_wall(S("\x80\x80\x80\x80\x80\x80")), 5).length == 2, "no UTF-8", ABSENT);
 }
 
 static void test_json(void) {
@@ -198,14 +199,14 @@ static void test_json(void) {
 static void test_buffer(void) {
     char storage[4] = {[3] = '.'};
     struct buffer to = {storage, 0, 3, false};
-    append(&to, S("ab"));
-    append(&to, S(""));
-    append(&to, absent);
+    append_text(&to, S("ab"));
+    append_text(&to, S(""));
+    append_text(&to, ABSENT);
     check(!to.overflow && to.length == 2, "append", text_in(&to));
-    append(&to, S("cd"));
+    append_text(&to, S("cd"));
     check(to.overflow && to.length == 2, "append beyond the end", text_in(&to));
-    append(&to, S("c"));
-    check(to.overflow && to.length == 3 && storage[3] == '.', "overflow is remembered", absent);
+    append_text(&to, S("c"));
+    check(to.overflow && to.length == 3 && storage[3] == '.', "overflow is remembered", ABSENT);
     char digits[20];
     struct buffer number = {digits, 0, sizeof digits, false};
     append_number(&number, UINT64_MAX);
@@ -314,7 +315,7 @@ static void test_log_entries(void) {
             for (int odd = 0; odd < 2; odd++) {
                 const struct invocation *invocation = odd ? &large : &small;
                 struct text message = {bytes, length},
-                            type = odd ? first_bytes(all, ERROR_TYPE_MAX) : absent;
+                            type = odd ? first_bytes(all, ERROR_TYPE_MAX) : ABSENT;
                 size_t before = odd ? 5 + 1 + 256 + 1 + 256 + 2 : 5 + 1 + 2 + 1;
                 struct buffer line = {wall - MOST, 0, MOST, false};
                 append_text_entry(&line, LEVEL_ERROR, invocation, type, message);
@@ -334,51 +335,57 @@ static void test_log_entries(void) {
 static void test_plain_lines(void) {
     char storage[100];
     struct buffer line = {storage, 0, sizeof storage, false};
-    append_text_entry(&line, LEVEL_WARN, NULL, absent, S("while initializing"));
+    append_text_entry(&line, LEVEL_WARN, NULL, ABSENT, S("while initializing"));
+    check(equal(text_in(&line), S("WARN while initializing\n")), "plain line", text_in(&line));
+    line.length = 0;
     append_text_entry(&line, LEVEL_ERROR, NULL, S("A\nb"), S("c\n"));
     append_error_type(&line, &(struct outcome){.error_type = S("a b\n\xc3")});
-    check(equal(text_in(&line), S("WARN while initializing\nERROR A\rb: c\r\n"
+    check(equal(text_in(&line), S("ERROR A\rb: c\r\n"
                                   "Lambda-Runtime-Function-Error-Type: a b??\r\n")),
           "plain lines", text_in(&line));
 }
 
-/* What is written to standard error from now on can be read at *log; before it is written again. */
-static int divert_stderr(int *log) {
-    int before = dup(STDERR_FILENO);
-    *log = memfd_create("log", 0);
-    dup2(*log, STDERR_FILENO);
-    return before;
+/* What report_fault() writes with these. */
+static struct text reported(const char *operation, const char *detail, struct text received,
+                            const char *advice) {
+    static char line[LOG_LINE_MAX + 1];
+    int reason = errno, before = dup(STDERR_FILENO), log = memfd_create("log", 0);
+    dup2(log, STDERR_FILENO);
+    errno = reason;
+    report_fault(LEVEL_WARN, operation, detail, received, advice);
+    dup2(before, STDERR_FILENO);
+    ssize_t n = pread(log, line, sizeof line, 0);
+    close(before);
+    close(log);
+    return (struct text){line, n > 0 ? (size_t)n : 0};
 }
 
 /* The runtime's own messages: whole, whatever was found, and whoever is served. */
 static void test_messages(void) {
-    static char bytes[HEAD_MAX], line[LOG_LINE_MAX + 1];
+    static char bytes[HEAD_MAX];
     static const char advice[] = "expected host:port, the host as an IPv4 number or localhost, the "
                                  "port from 1 to 65535, such as 127.0.0.1:9001";
     memset(bytes, '\1', sizeof bytes);
     struct text all = {bytes, sizeof bytes};
     const struct invocation large = {
         .request_id = first_bytes(all, REQUEST_ID_MAX), .tenant_id = all, .trace_id = all};
-    int log, before = divert_stderr(&log);
-    logging.current = &large;
+    current_invocation = &large;
     for (size_t length = 0; length < 2 * FOUND_MAX; length++)
         for (int json = 0; json < 2; json++) {
-            logging.json = json;
-            (void)!ftruncate(log, 0);
-            lseek(log, 0, SEEK_SET);
-            message(LEVEL_WARN, "AWS_LAMBDA_RUNTIME_API", (struct text){bytes, length}, advice);
-            ssize_t n = pread(log, line, sizeof line, 0);
-            struct text got = {line, n > 0 ? (size_t)n : 0},
+            log_settings.json = json;
+            struct text got = reported("AWS_LAMBDA_RUNTIME_API", BODY_CUT_OFF,
+                                       (struct text){bytes, length}, advice),
                         end = json ? S("127.0.0.1:9001\"}\n") : S("127.0.0.1:9001\n");
             check(got.length > end.length && got.length <= LOG_LINE_MAX && is_one_line(got) &&
                       (!json || is_json_line(got)) &&
                       equal(without(got, got.length - end.length), end),
                   "message", got);
         }
-    logging.current = NULL;
-    logging.json = false;
-    dup2(before, STDERR_FILENO);
-    close(log);
+    current_invocation = NULL;
+    log_settings.json = false;
+    check(equal(reported("x", "y", ABSENT, "z"), S("WARN bootstrap: x: y: z\n")), "detail", ABSENT);
+    check(equal(reported("x", NULL, S(""), "z"), S("WARN bootstrap: x: \"\": z\n")), "empty",
+          ABSENT);
 }
 
 /* Why a system call failed, in words where the reason is to be expected. */
@@ -386,18 +393,28 @@ static void test_reasons(void) {
     static const struct {
         int number;
         const char *text;
-    } rows[] = {{ECONNREFUSED, "bootstrap: x: connection refused"},
-                {ENETUNREACH, "bootstrap: x: network is unreachable"},
-                {EAGAIN, "bootstrap: x: too many processes"},
-                {ENOMEM, "bootstrap: x: out of memory"},
-                {EMFILE, "bootstrap: x: too many open files"},
-                {EPERM, "bootstrap: x: operation not permitted"},
-                {4711, "bootstrap: x: errno 4711"}};
+    } rows[] = {{ECONNREFUSED, "WARN bootstrap: x: connection refused: y\n"},
+                {ENETUNREACH, "WARN bootstrap: x: network is unreachable: y\n"},
+                {EAGAIN, "WARN bootstrap: x: too many processes: y\n"},
+                {ENOMEM, "WARN bootstrap: x: out of memory: y\n"},
+                {EMFILE, "WARN bootstrap: x: too many open files: y\n"},
+                {EPERM, "WARN bootstrap: x: operation not permitted: y\n"},
+                {4711, "WARN bootstrap: x: errno 4711: y\n"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         errno = rows[i].number;
-        const struct buffer *text = begin_message("x:");
-        check(equal(text_in(text), text_of(rows[i].text)), "reason", text_in(text));
+        struct text line = reported("x:", NULL, ABSENT, "y");
+        check(equal(line, text_of(rows[i].text)), "reason", line);
     }
+}
+
+/* A type and a message with this between them, and nothing behind them. */
+static bool is_error(struct text json, struct text middle) {
+    static const struct text begin = {"{\"errorType\":", 13};
+    bool fine = begins_with(json, begin);
+    json = fine ? without(json, begin.length) : json;
+    fine = fine && take_json_string(&json) && begins_with(json, middle);
+    json = fine ? without(json, middle.length) : json;
+    return fine && take_json_string(&json) && equal(json, S("}"));
 }
 
 /* However little room there is, the document is whole; in trailers it stays within 4 KB. */
@@ -411,16 +428,17 @@ static void test_error_documents(void) {
             failure((struct text){bytes, type}, (struct text){bytes, sizeof bytes});
         size_t shown = type < TYPE ? type : TYPE;
         for (size_t most = 0; most < 2100; most++) {
-            struct text json = error_json(&error, most), tail = {json.data + json.length - 17, 17};
+            struct text json = error_json(&error, most),
+                        middle = S(",\"stackTrace\":[],\"errorMessage\":");
             bool has_room = most >= 50 + 6 * shown; /* for the document without a message */
-            check(json.length <= most && (!has_room || (json.length > most - 8 &&
-                                                        equal(tail, S(",\"stackTrace\":[]}")))),
+            check(json.length <= most &&
+                      (!has_room || (json.length > most - 8 && is_error(json, middle))),
                   "error", json);
         }
-        check(error_type(&error).length == shown, "type", absent);
-        struct text frame = S("{\"errorMessage\":\"\",\"errorType\":\"\",\"stackTrace\":[]}");
+        check(error_type(&error).length == shown, "type", ABSENT);
+        struct text frame = S("{\"errorType\":\"\",\"stackTrace\":[],\"errorMessage\":\"\"}");
         check(error_json(&error, ERROR_JSON_MAX).length == frame.length + 6 * (MESSAGE + shown),
-              "whole message", absent);
+              "whole message", ABSENT);
         error.error_message = (struct text){plain, sizeof plain};
         struct text trailers = error_trailers(&error);
         check(trailers.length <= 4094 && trailers.length > 4090 &&
@@ -429,51 +447,42 @@ static void test_error_documents(void) {
     }
 }
 
-static void test_settings(void) {
-    char *variables[] = {"AWS_LAMBDA_FUNCTION_NAME=f",
-                         "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-                         "_HANDLER=a.b=c",
-                         "LAMBDA_TASK_ROOT=/var/task",
-                         "AWS_REGION=eu-west-1",
-                         "AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/f",
-                         "AWS_LAMBDA_LOG_STREAM_NAME=s",
-                         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128",
-                         "EMPTY=",
-                         "NOTHING",
-                         NULL};
+static void test_variables(void) {
+    char *variables[] = {"NAMES=x", "NAME=a.b=c", "EMPTY=", "NOTHING", "=", NULL};
+    static const struct {
+        const char *name, *value; /* NULL: absent */
+    } rows[] = {{"NAME", "a.b=c"}, {"NAMES", "x"},   {"EMPTY", ""},  {"NOTHING", NULL},
+                {"NAM", NULL},     {"NAMESX", NULL}, {"OTHER", NULL}};
     char **before = environ;
-    environ = variables;
-    struct function f = function_settings();
-    check(equal(f.name, S("f")) && equal(f.version, S("$LATEST")) && equal(f.handler, S("a.b=c")) &&
-              equal(f.task_root, S("/var/task")) && equal(f.region, S("eu-west-1")) &&
-              equal(f.log_group_name, S("/aws/lambda/f")) && equal(f.log_stream_name, S("s")) &&
-              f.memory_size == 128,
-          "settings", f.name);
-    check(environment_variable(S("EMPTY")).data && !environment_variable(S("EMPTY")).length,
-          "empty", absent);
-    check(!environment_variable(S("NOTHING")).data, "no variable", absent);
-    check(!environment_variable(S("AWS_LAMBDA_FUNCTION")).data, "a part of a name", absent);
-    environ = variables + 10;
-    f = function_settings();
-    check(!f.name.data && f.memory_size == 0, "no settings", absent);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        environ = variables;
+        struct text value = environment_variable(rows[i].name);
+        check(equal(value, text_of(rows[i].value)) && !value.data == !rows[i].value, "variable",
+              text_of(rows[i].name));
+        environ = variables + 5;
+        check(!environment_variable(rows[i].name).data, "no variable", text_of(rows[i].name));
+    }
     environ = before;
 }
 
-static long set_clock(struct timespec *now) {
-    *now = (struct timespec){1700000000, 5000000};
+static long set_clock(long number, ...) {
+    va_list arguments;
+    va_start(arguments, number);
+    check(number == SYS_clock_gettime && va_arg(arguments, int) == CLOCK_REALTIME, "clock", ABSENT);
+    *va_arg(arguments, struct timespec *) = (struct timespec){1700000000, 5000000};
+    va_end(arguments);
     return 0;
 }
 
 static void test_trace_variable(void) {
-    struct runtime runtime = {0};
-    enum progress progress = NO_EVENT;
+    struct runtime runtime = {.workers = 1};
     propagate_tracing_header(&runtime, S("Root=1"));
-    check(equal(text_of(trace_variable), S("_X_AMZN_TRACE_ID=Root=1")), "trace id", absent);
+    check(equal(text_of(trace_variable), S("_X_AMZN_TRACE_ID=Root=1")), "trace id", ABSENT);
     propagate_tracing_header(&runtime, S(""));
-    check(trace_variable[0] == '\0', "no trace id", absent);
-    runtime.progress = &progress;
+    check(trace_variable[0] == '\0', "no trace id", ABSENT);
+    runtime.workers = 2;
     propagate_tracing_header(&runtime, S("Root=1"));
-    check(trace_variable[0] == '\0', "not among workers", absent);
+    check(trace_variable[0] == '\0', "not among workers", ABSENT);
 }
 
 static void test_time(void) {
@@ -482,11 +491,11 @@ static void test_time(void) {
     } rows[] = {
         {1700000010005, 10000}, {1700000000006, 1}, {1700000000005, 0}, {1700000000004, 0}, {1, 0},
         {0, UINT64_MAX}};
-    check(now_ms() == 1700000000005, "milliseconds", absent);
+    check(now_ms() == 1700000000005, "milliseconds", ABSENT);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check(remaining_ms(&(struct invocation){.deadline_ms = rows[i].deadline_ms}) ==
                   rows[i].remaining_ms,
-              "remaining time", absent);
+              "remaining time", ABSENT);
 }
 
 /* ---- Memory ---- */
@@ -494,47 +503,72 @@ static void test_time(void) {
 static unsigned given_back; /* how many times */
 static size_t given_back_bytes;
 
-static int counted_madvise(size_t length) {
+static int counted_madvise(void *from, size_t length) {
+    check((uintptr_t)from % PAGE_MAX == 0, "whole pages", ABSENT);
     given_back++;
     given_back_bytes += length;
     return 0;
 }
 
-/* Of what lies beyond MEMORY_KEPT, once, and not before a small event. */
+/* Of what lies beyond MEMORY_KEPT, in whole pages, once, and not before a small event. */
 static void test_giving_back(void) {
+    enum { BOUND = MEMORY_KEPT + PAGE_MAX }; /* if memory does not begin with a page */
     static const struct {
-        size_t kept, touched, expected;
-    } rows[] = {{0, MEMORY_KEPT, 0},
-                {0, MEMORY_KEPT + 1, 1},
-                {MEMORY_KEPT, MEMORY_KEPT + 70000, 70000},
-                {MEMORY_KEPT + 1, MEMORY_KEPT + 70000, 0}};
-    static char memory[MEMORY_KEPT + 70000];
+        size_t begin, kept, touched, expected;
+    } rows[] = {{0, 0, MEMORY_KEPT, 0},
+                {0, 0, MEMORY_KEPT + 1, 1},
+                {0, MEMORY_KEPT, MEMORY_KEPT + 70000, 70000},
+                {0, MEMORY_KEPT + 1, MEMORY_KEPT + 70000, 0},
+                {64, 64, BOUND, 0},
+                {64, BOUND, BOUND + 1, 1},
+                {64, BOUND + 1, BOUND + 70000, 0},
+                {PAGE_MAX - 1, BOUND, BOUND + 70000, 70000}};
+    static _Alignas(PAGE_MAX) char memory[BOUND + 70000];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct connection c;
-        use_memory(&c, memory, sizeof memory);
+        struct api_connection c;
+        char *begin = memory + rows[i].begin;
+        use_memory(&c, begin, sizeof memory - rows[i].begin);
         c.kept = memory + rows[i].kept;
         c.touched = memory + rows[i].touched;
         given_back = 0, given_back_bytes = 0;
         rewind_memory(&c);
         check(given_back == (rows[i].expected > 0) && given_back_bytes == rows[i].expected,
-              "given back", absent);
-        check(c.kept == memory && c.unread == memory && c.end == memory, "rewound", absent);
+              "given back", ABSENT);
+        check(c.kept == begin && c.unread == begin && c.end == begin, "rewound", ABSENT);
+        bool later = c.touched > memory + (rows[i].begin ? BOUND : MEMORY_KEPT);
         given_back = 0;
         rewind_memory(&c);
-        check(given_back == (rows[i].kept > MEMORY_KEPT), "given back later", absent);
+        check(given_back == later && later == (rows[i].kept % PAGE_MAX == 1), "given back later",
+              ABSENT);
     }
 }
 
+/* Behind the event, aligned, and all in all no more than ALLOCATE_MAX, which is there. */
 static void test_allocating(void) {
-    static const size_t sizes[] = {1, MEMORY_KEPT, 1, MEMORY_KEPT + 70000, 1, 1};
-    static const size_t expected[] = {0, 0, 0, 0, 70000, 0};
+    enum { UNIT = sizeof(max_align_t) };
+    static _Alignas(PAGE_MAX) char memory[ALLOCATE_MAX + UNIT];
+    static const size_t sizes[] = {1, 1000, 0, ALLOCATE_MAX, SIZE_MAX, SIZE_MAX - UNIT, UNIT};
+    struct runtime runtime = {0};
+    struct invocation invocation = {.runtime = &runtime};
+    struct api_connection *c = &runtime.connection;
+    char *expected = memory + UNIT;
+    use_memory(c, memory, sizeof memory);
+    c->kept = c->unread = c->end = memory + 5; /* the event */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        allocated = 0;
-        given_back = 0, given_back_bytes = 0;
-        check(allocate(NULL, sizes[i]) && given_back == (expected[i] > 0) &&
-                  given_back_bytes == expected[i],
-              "allocated", absent);
+        bool fits = sizes[i] < ALLOCATE_MAX;
+        check(allocate(&invocation, sizes[i]) == (fits ? expected : NULL), "allocated", ABSENT);
+        expected += fits ? (sizes[i] + UNIT - (sizes[i] > 0)) / UNIT * UNIT : 0;
+        check(c->kept == expected && c->unread == expected && c->end == expected &&
+                  runtime.allocated == (size_t)(expected - memory) - UNIT,
+              "all that was allocated is kept", ABSENT);
     }
+    size_t rest = ALLOCATE_MAX - runtime.allocated;
+    check(!allocate_buffer(&invocation, rest + 1).data, "too much", ABSENT);
+    struct buffer all = allocate_buffer(&invocation, rest);
+    check(all.data == expected && all.capacity == rest && !all.length && !all.overflow, "the rest",
+          ABSENT);
+    check(!allocate(&invocation, 0) && allocate_buffer(&invocation, 1).capacity == 0, "none left",
+          ABSENT);
 }
 
 /* ---- The address ---- */
@@ -604,8 +638,8 @@ static void test_addresses(void) {
     struct runtime runtime = {0};
     memset(longest, 'x', sizeof longest);
     memcpy(longest, "1.2.3.4/", 8);
-    check(!parse_address((struct text){longest, 1024}, &runtime), "longest address", absent);
-    check(parse_address((struct text){longest, 1025}, &runtime), "longer", absent);
+    check(!parse_address((struct text){longest, 1024}, &runtime), "longest address", ABSENT);
+    check(parse_address((struct text){longest, 1025}, &runtime), "longer", ABSENT);
 }
 
 /* ---- The scripted server ---- */
@@ -623,12 +657,14 @@ static void play(struct text bytes, size_t first, size_t piece) {
 }
 
 static bool silent; /* nothing has come */
+static unsigned receives;
 
 static ssize_t scripted_recv(int descriptor, void *to, size_t room, int flags) {
     (void)descriptor;
+    receives++;
     errno = EAGAIN;
     if (room == 0)
-        check(false, "receives into no room", absent);
+        check(false, "receives into no room", ABSENT);
     if (flags && silent)
         return -1;
     size_t n = script.at == 0 ? script.first : script.piece;
@@ -641,13 +677,13 @@ static ssize_t scripted_recv(int descriptor, void *to, size_t room, int flags) {
 }
 
 static void test_staleness(void) {
-    struct connection c = {.socket = -1};
+    struct api_connection c = {.socket = -1};
     play(S("ab"), 2, 2);
-    check(is_stale(&c), "bytes that nobody asked for", absent);
+    check(is_stale(&c), "bytes that nobody asked for", ABSENT);
     play(S(""), 0, 0);
-    check(is_stale(&c), "the end of the connection", absent);
+    check(is_stale(&c), "the end of the connection", ABSENT);
     silent = true;
-    check(!is_stale(&c), "nothing", absent);
+    check(!is_stale(&c), "nothing", ABSENT);
     silent = false;
 }
 
@@ -673,12 +709,12 @@ static int counted_poll(int ms) {
     return 0;
 }
 
-static void test_dialling(void) {
-    struct connection c = {.socket = -1};
+static void test_connecting(void) {
+    struct api_connection c = {.socket = -1};
     closed = paused_ms = 0;
     refuses = true;
-    check(!dial(&c) && errno == ECONNREFUSED, "why there is no connection", absent);
-    check(c.socket == -1 && closed == 11 && paused_ms == 1023, "a second of trying", absent);
+    check(!connect_to_api(&c) && errno == ECONNREFUSED, "why there is no connection", ABSENT);
+    check(c.socket == -1 && closed == 11 && paused_ms == 1023, "a second of trying", ABSENT);
 }
 
 /* ---- Sending ---- */
@@ -691,7 +727,8 @@ static struct {
 } wire;
 
 static ssize_t scripted_writev(int descriptor, const struct iovec *pieces, int count) {
-    (void)descriptor;
+    if (descriptor == STDERR_FILENO)
+        return writev(descriptor, pieces, count);
     size_t most = wire.most < wire.left ? wire.most : wire.left, room = most;
     wire.interrupted = !wire.interrupted;
     errno = wire.left ? EINTR : EPIPE;
@@ -699,7 +736,7 @@ static ssize_t scripted_writev(int descriptor, const struct iovec *pieces, int c
         return -1;
     for (int i = 0; i < count; i++) {
         size_t n = pieces[i].iov_len < room ? pieces[i].iov_len : room;
-        append(&wire.taken, (struct text){pieces[i].iov_base, n});
+        append_text(&wire.taken, (struct text){pieces[i].iov_base, n});
         room -= n;
     }
     wire.left -= most - room;
@@ -708,14 +745,17 @@ static ssize_t scripted_writev(int descriptor, const struct iovec *pieces, int c
 
 static void test_sending(void) {
     const struct text pieces[PIECES_MAX] = {S("head"), S(""), S("body"), S("\r\n")};
+    static const size_t whole[] = {0, 0, 0, 0, 2, 2, 2, 2, 3, 3, PIECES_MAX, PIECES_MAX};
     char storage[16];
-    wire.left = SIZE_MAX;
-    for (wire.most = 1; wire.most <= 11; wire.most++) {
-        wire.taken = (struct buffer){storage, 0, sizeof storage, false};
-        size_t sent = transmit(&(struct connection){0}, pieces);
-        check(sent == 10 && equal(text_in(&wire.taken), S("headbody\r\n")), "sent in pieces",
-              text_in(&wire.taken));
-    }
+    for (size_t left = 0; left < sizeof whole / sizeof *whole; left++)
+        for (wire.most = 1; wire.most <= 11; wire.most++) {
+            wire.left = left;
+            wire.taken = (struct buffer){storage, 0, sizeof storage, false};
+            size_t sent = send_pieces(0, pieces);
+            check(sent == whole[left] &&
+                      equal(text_in(&wire.taken), first_bytes(S("headbody\r\n"), left)),
+                  "sent in pieces", text_in(&wire.taken));
+        }
 }
 
 /* Whether the kernel took the whole body is what counts, and it is never taken for less. */
@@ -724,46 +764,49 @@ static void test_breaking_off(void) {
     wire.most = SIZE_MAX;
     wire.taken = (struct buffer){0};
     for (size_t taken = 0; taken <= 8; taken++) {
-        struct connection c;
-        struct reply reply;
+        struct api_connection c = {.wrong = "of the last exchange"};
+        struct api_reply reply;
         use_memory(&c, memory, sizeof memory);
         play(S(""), 0, 0);
         wire.left = taken;
-        check(exchange_once(&c, S("head"), S("body"), &reply) ==
-                  (taken >= 4 && taken < 8 ? CUT_OFF : LOST),
-              "broken off", absent);
+        exchange_once(&c, S("head"), S("body"), &reply);
+        check(c.wrong == (taken >= 4 && taken < 8 ? BODY_CUT_OFF : CONNECTION_LOST), "broken off",
+              ABSENT);
     }
 }
 
 static void test_broken_stream(void) {
+    static char memory[REQUEST_HEAD_MAX + 64];
     char plain[257];
     memset(plain, 'x', sizeof plain);
     struct runtime runtime = {.answer = finish_stream};
     struct invocation invocation = {.runtime = &runtime};
+    use_memory(&runtime.connection, memory, sizeof memory);
     stream_state = STREAM_BROKEN;
     check(!stream_write(&invocation, S("x")) && !stream_write(&invocation, S("")), "broken stream",
-          absent);
+          ABSENT);
     runtime.answer = send_outcome;
     check(!stream_begin(&invocation, (struct text){plain, 257}) &&
               stream_begin(&invocation, (struct text){plain, 256}),
-          "content type", absent);
+          "content type", ABSENT);
     check(!stream_begin(&invocation, S("")) && !stream_begin_http(&invocation, S("")),
-          "a second stream", absent);
+          "a second stream", ABSENT);
 }
 
 /* The server closes behind each request; 4, 16, 64 and 256 ms between the later attempts. */
 static void test_attempts(void) {
     struct runtime runtime = {0};
     static char memory[100];
-    struct reply reply;
+    struct api_reply reply;
     use_memory(&runtime.connection, memory, sizeof memory);
     play(S(""), 0, 0);
     closed = paused_ms = 0;
     refuses = false;
     wire.most = wire.left = SIZE_MAX;
     wire.taken = (struct buffer){0}; /* which takes nothing */
-    check(exchange(&runtime, S("body"), NEXT_ATTEMPTS_MAX, &reply) == LOST, "lost", absent);
-    check(closed == 6 && paused_ms == 340, "six attempts", absent);
+    exchange(&runtime, S("body"), NEXT_ATTEMPTS_MAX, &reply);
+    check(runtime.connection.wrong == CONNECTION_LOST, "lost", ABSENT);
+    check(closed == 6 && paused_ms == 340, "six attempts", ABSENT);
 }
 
 /* Without an event: asked again after 1, 2, 4 ... 512 ms, and from then on every second. */
@@ -771,18 +814,19 @@ static void test_asking_again(void) {
     struct runtime runtime = {0};
     static char memory[HEAD_MAX + 1000], bytes[1000];
     struct buffer to = {bytes, 0, sizeof bytes, false};
-    struct reply reply;
+    struct api_reply reply;
     for (int i = 0; i < 12; i++)
-        append(&to, S("HTTP/1.1 204 No Content\r\n\r\n"));
-    append(&to,
-           S("HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 0\r\n\r\n"));
+        append_text(&to, S("HTTP/1.1 204 No Content\r\n\r\n"));
+    append_text(
+        &to,
+        S("HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 0\r\n\r\n"));
     use_memory(&runtime.connection, memory, sizeof memory);
     play(text_in(&to), 27, 27); /* one 204 at a time */
     closed = paused_ms = 0;
     wire.taken = (struct buffer){0};
     check(next_invocation(&runtime, &reply) && equal(reply.invocation.request_id, S("r1")) &&
               closed == 0 && paused_ms == 1023 + 2 * 1000,
-          "asked again", absent);
+          "asked again", ABSENT);
     hang_up(&runtime.connection);
 }
 
@@ -794,11 +838,11 @@ static void test_cleaning_up(void) {
     struct invocation invocation = {0};
     use_memory(&runtime.connection, memory, sizeof memory);
     runtime.connection.kept += 10;
-    logging.current = &invocation;
-    allocated = 5;
+    current_invocation = &invocation;
+    runtime.allocated = 5;
     clean_up(&runtime);
-    check(!logging.current && allocated == 0 && runtime.connection.kept == memory, "cleaned up",
-          absent);
+    check(!current_invocation && runtime.allocated == 0 && runtime.connection.kept == memory,
+          "cleaned up", ABSENT);
 }
 
 static void test_concurrency(void) {
@@ -808,22 +852,21 @@ static void test_concurrency(void) {
     } rows[] = {{"1", 1}, {"2", 2}, {"10", 10}, {"1600", 1600}, {"1601", 1},
                 {"0", 1}, {"", 1},  {"a", 1},   {"-2", 1},      {"99999999999999999999", 1}};
     char **before = environ;
-    logging.least = LEVEL_FATAL;
+    log_settings.least = LEVEL_FATAL;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char variable[64] = "AWS_LAMBDA_MAX_CONCURRENCY=", *variables[] = {variable, NULL};
         strcat(variable, rows[i].setting);
         environ = variables;
         check(concurrency() == rows[i].workers, "concurrency", text_of(rows[i].setting));
     }
-    logging.least = LEVEL_TRACE;
+    log_settings.least = LEVEL_TRACE;
     environ = before;
 }
 
 /* A worker's death is forgiven if it has served an event, once for each, and after a pause. */
 static void test_deaths(void) {
-    struct worker workers[] = {{-1, 0}, {-1, 3}};
-    enum progress progress[] = {NO_EVENT, EVENT_ANSWERED};
-    logging.least = LEVEL_FATAL;
+    struct worker workers[] = {{.pid = -1}, {-1, 3, true, true}};
+    log_settings.least = LEVEL_FATAL;
     for (int deaths = 0; deaths < 3; deaths++) {
         workers[1].pid = fork();
         if (workers[1].pid == 0 && deaths == 1)
@@ -831,50 +874,216 @@ static void test_deaths(void) {
         if (workers[1].pid == 0)
             _exit(0);
         paused_ms = 0;
-        check(ended_worker(workers, 2, progress) == 1 && workers[1].deaths == deaths &&
-                  progress[1] == NO_EVENT && paused_ms == WORKER_PAUSE_MS,
-              "a worker that ended", absent);
+        check(ended_worker(workers, 2) == &workers[1] && workers[1].deaths == deaths &&
+                  !workers[1].received && !workers[1].answered && paused_ms == WORKER_PAUSE_MS,
+              "a worker that ended", ABSENT);
     }
-    logging.least = LEVEL_TRACE;
+    log_settings.least = LEVEL_TRACE;
+}
+
+/* ---- Parsers: functions of a text, to which nothing more comes ---- */
+
+static const char *length_in(struct text text, struct api_reply *reply) {
+    return parse_content_length(text, &reply->invocation.deadline_ms);
+}
+
+static const char *size_in(struct text text, struct api_reply *reply) {
+    return parse_chunk_size(text, &reply->invocation.deadline_ms);
+}
+
+static void test_parsers(void) {
+    static const char
+        no_version[] = "a status line that does not begin with HTTP/1.1 or HTTP/1.0",
+        no_status[] = "a status code that is not a number from 100 to 599",
+        no_field[] = "a field line that does not begin with a name and a colon",
+        control[] = "a control character in a field line",
+        twice[] = "a field that must not be repeated, or is repeated with a different value",
+        no_length[] = "a Content-Length that is not a number",
+        no_crlf[] = "a chunk-size line that does not end in CRLF",
+        no_size[] = "a chunk size that is not a number in hex";
+    static const struct {
+        const char *(*parse)(struct text, struct api_reply *);
+        const char *text, *wrong;
+        uint64_t number;   /* a status, length or size; 0 if the text has none, or is wrong */
+        const char *value; /* of the request id */
+    } rows[] = {
+        {parse_status_line, "HTTP/1.1 200 OK", NULL, 200, NULL},
+        {parse_status_line, "HTTP/1.0 599", NULL, 599, NULL},
+        {parse_status_line, "HTTP/1.1 100 ", NULL, 100, NULL},
+        {parse_status_line, "", no_version, 0, NULL},
+        {parse_status_line, "HTTP/1.1", no_status, 0, NULL},
+        {parse_status_line, "HTTP/2.0 200 OK", no_version, 0, NULL},
+        {parse_status_line, "HTTP/1.11 200 OK", no_version, 0, NULL},
+        {parse_status_line, "HTTP/1.1 099 OK", no_status, 0, NULL},
+        {parse_status_line, "HTTP/1.1 600 OK", no_status, 0, NULL},
+        {parse_status_line, "HTTP/1.1 2000 OK", no_status, 0, NULL},
+        {parse_status_line, "HTTP/1.1 101 OK", "a switch to another protocol", 0, NULL},
+        {parse_status_line, "HTTP/1.1 200 \x7f", "a control character in its status line", 0, NULL},
+        {parse_field_line, "a:b", NULL, 0, NULL},
+        {parse_field_line, "lambda-runtime-AWS-request-id: \t x y\xff\t", NULL, 0, "x y\xff"},
+        {parse_field_line, "Lambda-Runtime-Aws-Request-Id:", NULL, 0, ""},
+        {parse_field_line, "Lambda-Runtime-Aws-Request-Ids: x", NULL, 0, NULL},
+        {parse_field_line, "a", no_field, 0, NULL},
+        {parse_field_line, ": b", no_field, 0, NULL},
+        {parse_field_line, "a : b", no_field, 0, NULL},
+        {parse_field_line, "(a): b", no_field, 0, NULL},
+        {parse_field_line, "a: \x01", control, 0, NULL},
+        {parse_field_line, "Lambda-Runtime-Aws-Request-Id: x\r", control, 0, NULL},
+        {parse_field_lines, "", NULL, 0, NULL},
+        {parse_field_lines, "a:b\n\na", NULL, 0, NULL},
+        {parse_field_lines, "a:b\r\nc\r\n\r\n", no_field, 0, NULL},
+        {parse_field_lines, "Content-Type: x\r\nContent-Type:x\r\n\r\n", NULL, 0, NULL},
+        {parse_field_lines, "Content-Type: x\r\ncontent-type: y\r\n\r\n", twice, 0, NULL},
+        {parse_field_lines, "Transfer-Encoding: x\nTransfer-Encoding: x\n\n", twice, 0, NULL},
+        {parse_head, "HTTP/1.1 202 A\r\nLambda-Runtime-Aws-Request-Id: r1\r\n\r\n", NULL, 202,
+         "r1"},
+        {parse_head, "HTTP/1.1 202\n\n", NULL, 202, NULL},
+        {parse_head, "\r\n", no_version, 0, NULL},
+        {parse_head, "HTTP/1.1 202 A\r\na\r\n\r\n", no_field, 202, NULL},
+        {length_in, "0", NULL, 0, NULL},
+        {length_in, "7, 7\t,7", NULL, 7, NULL},
+        {length_in, "18446744073709551615", NULL, UINT64_MAX, NULL},
+        {length_in, "18446744073709551616", no_length, 0, NULL},
+        {length_in, "", no_length, 0, NULL},
+        {length_in, "7,", no_length, 0, NULL},
+        {length_in, "7, 8", no_length, 0, NULL},
+        {length_in, "7, 7, 8", no_length, 0, NULL},
+        {size_in, "1f\r", NULL, 31, NULL},
+        {size_in, "a \t;b=c\r", NULL, 10, NULL},
+        {size_in, "ffffffffffffffff\r", NULL, UINT64_MAX, NULL},
+        {size_in, "10000000000000000\r", no_size, 0, NULL},
+        {size_in, "", no_crlf, 0, NULL},
+        {size_in, "1", no_crlf, 0, NULL},
+        {size_in, "\r", no_size, 0, NULL},
+        {size_in, "1 \r", no_size, 0, NULL},
+        {size_in, "1;\x01\r", "a chunk-size line with a control character", 0, NULL},
+    };
+    receives = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct api_reply reply = {0};
+        struct text text = at_wall(text_of(rows[i].text));
+        const char *wrong = rows[i].parse(text, &reply), *value = rows[i].value;
+        check(equal(text_of(wrong), text_of(rows[i].wrong)) && !wrong == !rows[i].wrong &&
+                  reply.invocation.deadline_ms + (uint64_t)reply.status == rows[i].number &&
+                  equal(reply.invocation.request_id, text_of(value)) &&
+                  !reply.invocation.request_id.data == !value,
+              wrong ? wrong : "a parser", text);
+    }
+    check(receives == 0, "a parser receives nothing", ABSENT);
+}
+
+/* ---- The first failure stays: whoever reads from then on gets nothing, and asks for nothing ---- */
+
+static void line_of(struct api_connection *c, struct api_reply *reply) {
+    reply->body = receive_line(c, HEAD_MAX, "too long");
+}
+
+static void head_of(struct api_connection *c, struct api_reply *reply) {
+    reply->body = receive_head(c, HEAD_MAX);
+}
+
+static void bytes_of(struct api_connection *c, struct api_reply *reply) {
+    receive_body(c, 1, &reply->body);
+}
+
+static void too_many_bytes_of(struct api_connection *c, struct api_reply *reply) {
+    receive_body(c, UINT64_MAX, &reply->body);
+}
+
+static void chunks_of(struct api_connection *c, struct api_reply *reply) {
+    read_chunked_body(c, &reply->body);
+}
+
+static void all_of(struct api_connection *c, struct api_reply *reply) {
+    read_body_until_close(c, &reply->body);
+}
+
+static void test_failed_connections(void) {
+    static char memory[2 * HEAD_MAX];
+    static const char bytes[] = "1\r\nx\r\n0\r\n\r\n";
+    static const char *const failures[] = {CONNECTION_LOST, BODY_TOO_LARGE, "what a parser says"};
+    static const struct {
+        const char *name;
+        void (*read)(struct api_connection *, struct api_reply *);
+        const char *length, *encoding;
+    } rows[] = {
+        {"a line", line_of, NULL, NULL},
+        {"a head", head_of, NULL, NULL},
+        {"bytes", bytes_of, NULL, NULL},
+        {"too many bytes", too_many_bytes_of, NULL, NULL},
+        {"chunks", chunks_of, NULL, NULL},
+        {"bytes until the close", all_of, NULL, NULL},
+        {"a body until the close", read_body, NULL, NULL},
+        {"a body of some length", read_body, "1", NULL},
+        {"a body of no length", read_body, "x", NULL},
+        {"a body in chunks", read_body, NULL, "chunked"},
+        {"a body in an unknown coding", read_body, "1", "x"},
+        {"a reply", read_reply, NULL, NULL},
+    };
+    for (size_t i = 0; i < 3 * sizeof rows / sizeof *rows; i++) {
+        const char *first = failures[i % 3];
+        struct api_connection c = {.wrong = first};
+        struct api_reply reply = {.status = 500,
+                                  .content_length = text_of(rows[i / 3].length),
+                                  .transfer_encoding = text_of(rows[i / 3].encoding)};
+        use_memory(&c, memory, sizeof memory);
+        memcpy(c.end, bytes, sizeof bytes - 1); /* has come already, as more would */
+        c.end += sizeof bytes - 1;
+        play(text_of(bytes), 4, 4);
+        receives = 0;
+        rows[i / 3].read(&c, &reply);
+        check(c.wrong == first && receives == 0 && reply.body.length == 0, rows[i / 3].name,
+              text_of(first));
+    }
 }
 
 /* ---- Framed replies ---- */
 
-static enum reading read_scripted(struct text bytes, size_t first, size_t piece,
-                                  struct reply *reply, struct connection *c) {
+/* What is wrong with it, or NULL. */
+static const char *read_scripted(struct text bytes, size_t first, size_t piece,
+                                 struct api_reply *reply, struct api_connection *c) {
     play(bytes, first, piece);
     use_memory(c, wall - bytes.length, MEMORY_MAX);
     c->socket = 0;
-    return read_reply(c, reply);
+    c->wrong = NULL;
+    read_reply(c, reply);
+    return c->wrong;
+}
+
+/* Stands for all that a parser can say. */
+static const char REFUSED[] = "refused";
+
+static bool is_expected(const char *wrong, const char *expected) {
+    return expected == REFUSED ? wrong && wrong != CONNECTION_LOST && wrong != BODY_TOO_LARGE
+                               : wrong == expected;
 }
 
 struct framed {
     const char *name;
     struct text bytes, body;
-    enum reading expected;
+    const char *expected; /* to be wrong; NULL: nothing */
     int status;
     bool persistent;
 };
 
 static void test_split(const struct framed *row, size_t first, size_t piece) {
-    struct reply reply;
-    struct connection c;
-    enum reading got = read_scripted(row->bytes, first, piece, &reply, &c);
-    check(
-        got == row->expected && (got != REFUSED || reply.wrong) &&
-            (got != COMPLETE ||
-             (reply.status == row->status && reply.persistent == row->persistent &&
-              equal(reply.body, row->body) && c.unread == c.end && script.at == row->bytes.length)),
-        row->name, row->bytes);
+    struct api_reply reply;
+    struct api_connection c;
+    const char *wrong = read_scripted(row->bytes, first, piece, &reply, &c);
+    check(is_expected(wrong, row->expected) &&
+              (wrong || (reply.status == row->status && is_persistent(&reply) == row->persistent &&
+                         equal(reply.body, row->body) && c.unread == c.end &&
+                         script.at == row->bytes.length)),
+          row->name, row->bytes);
 }
 
-/* What breaks off is LOST wherever it does, unless the end of the connection is its end. */
+/* What breaks off is lost wherever it does, unless the end of the connection is its end. */
 static void test_prefixes(const struct framed *row) {
     for (size_t length = 0; length < row->bytes.length; length++) {
-        struct reply reply;
-        struct connection c;
-        enum reading got = read_scripted((struct text){row->bytes.data, length}, 7, 7, &reply, &c);
-        check(got == LOST, "a part is lost", (struct text){row->bytes.data, length});
+        struct api_reply reply;
+        struct api_connection c;
+        struct text part = {row->bytes.data, length};
+        check(read_scripted(part, 7, 7, &reply, &c) == CONNECTION_LOST, "a part is lost", part);
     }
 }
 
@@ -882,7 +1091,7 @@ static void test_framing(void) {
 #define OK "HTTP/1.1 200 OK\r\n"
 #define CH OK "Transfer-Encoding: chunked\r\n\r\n"
 #define FRAMED(name, bytes, body, status, persistent) \
-    { name, {bytes, sizeof(bytes) - 1}, {body, sizeof(body) - 1}, COMPLETE, status, persistent }
+    { name, {bytes, sizeof(bytes) - 1}, {body, sizeof(body) - 1}, NULL, status, persistent }
 #define NOT(bytes) \
     { "refused", {bytes, sizeof(bytes) - 1}, {NULL, 0}, REFUSED, 0, false }
     /* clang-format off */
@@ -907,7 +1116,7 @@ static void test_framing(void) {
         NOT("\r\n\r\n"),
         FRAMED("1.2", "HTTP/1.2 200\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", "x", 200, true),
         FRAMED("1.9, close", "HTTP/1.9 200\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", "x", 200, false),
-        FRAMED("a list of lengths", OK "Content-Length: 01,\t1 ,1\r\n\r\nx", "x", 200, true),
+        FRAMED("a list of lengths", OK "Content-Length: 1,\t1 ,1\r\n\r\nx", "x", 200, true),
         FRAMED("lists of lengths", OK "Content-Length: 1, 1\r\nContent-Length: 1, 1\r\n\r\nx", "x", 200, true),
         FRAMED("LF in a trailer section", CH "1\r\na\r\n0\r\nb: c\n\n", "a", 200, true),
         NOT("HTTP/1.10 200 OK\r\n\r\n"),
@@ -958,7 +1167,7 @@ static void test_framing(void) {
             test_split(&rows[i], first, SIZE_MAX);
         test_split(&rows[i], 1, 1);
         test_split(&rows[i], 2, 2);
-        if (rows[i].expected == COMPLETE)
+        if (!rows[i].expected)
             test_prefixes(&rows[i]);
     }
     for (size_t i = 0; i < sizeof ended / sizeof *ended; i++)
@@ -971,11 +1180,12 @@ static void test_room(void) {
     static char memory[HEAD_MAX + 100];
     static const char bytes[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     for (size_t missing = 0; missing < 2; missing++) {
-        struct reply reply;
-        struct connection c;
+        struct api_reply reply;
+        struct api_connection c = {0};
         play(text_of(bytes), 7, 7);
         use_memory(&c, memory, sizeof bytes - 1 + HEAD_MAX - missing);
-        check(read_reply(&c, &reply) == (missing ? TOO_LARGE : COMPLETE), "room", absent);
+        read_reply(&c, &reply);
+        check(c.wrong == (missing ? BODY_TOO_LARGE : NULL), "room", ABSENT);
     }
 }
 
@@ -984,35 +1194,34 @@ static void test_many_chunks(void) {
     enum { CHUNKS = 15000 };
     static char memory[HEAD_MAX + CHUNKS + 1000], bytes[100 + 6 * CHUNKS];
     struct buffer to = {bytes, 0, sizeof bytes, false};
-    struct reply reply;
-    struct connection c;
-    append(&to, S(CH));
+    struct api_reply reply;
+    struct api_connection c = {0};
+    append_text(&to, S(CH));
     for (size_t i = 0; i < CHUNKS; i++)
-        append(&to, S("1\r\nx\r\n"));
-    append(&to, S("0\r\n\r\n"));
+        append_text(&to, S("1\r\nx\r\n"));
+    append_text(&to, S("0\r\n\r\n"));
     play(text_in(&to), 4096, 4096);
     use_memory(&c, memory, sizeof memory);
-    check(read_reply(&c, &reply) == COMPLETE && reply.body.length == CHUNKS, "chunks of one byte",
-          absent);
+    read_reply(&c, &reply);
+    check(!c.wrong && reply.body.length == CHUNKS, "chunks of one byte", ABSENT);
 }
 
 static void test_too_large(void) {
     static const struct {
-        enum reading expected;
-        const char *bytes;
+        const char *expected, *bytes;
     } rows[] = {
-        {LOST, OK "Content-Length: 33554432\r\n\r\n"},
-        {LOST, CH "2000000\r\n"},
-        {LOST, CH "1\r\nx\r\n1ffffff\r\n"},
-        {TOO_LARGE, OK "Content-Length: 33554433\r\n\r\n"},
-        {TOO_LARGE, OK "Content-Length: 18446744073709551615\r\n\r\n"},
-        {TOO_LARGE, CH "2000001\r\n"},
-        {TOO_LARGE, CH "1\r\nx\r\n2000000\r\n"},
-        {TOO_LARGE, CH "ffffffffffffffff\r\n"},
+        {CONNECTION_LOST, OK "Content-Length: 33554432\r\n\r\n"},
+        {CONNECTION_LOST, CH "2000000\r\n"},
+        {CONNECTION_LOST, CH "1\r\nx\r\n1ffffff\r\n"},
+        {BODY_TOO_LARGE, OK "Content-Length: 33554433\r\n\r\n"},
+        {BODY_TOO_LARGE, OK "Content-Length: 18446744073709551615\r\n\r\n"},
+        {BODY_TOO_LARGE, CH "2000001\r\n"},
+        {BODY_TOO_LARGE, CH "1\r\nx\r\n2000000\r\n"},
+        {BODY_TOO_LARGE, CH "ffffffffffffffff\r\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct reply reply;
-        struct connection c;
+        struct api_reply reply;
+        struct api_connection c;
         struct text bytes = text_of(rows[i].bytes);
         check(read_scripted(bytes, 1, 9, &reply, &c) == rows[i].expected, "32 MiB", bytes);
     }
@@ -1032,14 +1241,14 @@ int main(void) {
     test_messages();
     test_reasons();
     test_error_documents();
-    test_settings();
+    test_variables();
     test_trace_variable();
     test_time();
     test_giving_back();
     test_allocating();
     test_addresses();
     test_staleness();
-    test_dialling();
+    test_connecting();
     test_sending();
     test_breaking_off();
     test_broken_stream();
@@ -1048,6 +1257,8 @@ int main(void) {
     test_cleaning_up();
     test_concurrency();
     test_deaths();
+    test_parsers();
+    test_failed_connections();
     test_framing();
     test_room();
     test_many_chunks();
