@@ -318,6 +318,15 @@ static const struct test tests[] = {
       EVENT("r2", 14, "print ee\nfour\n"), RESPONSE("r2", ""), ACCEPTED},
      .logs = "one\ntwo\nINFO r1 printed\nthree\nfour\nINFO r2 printed\n", .probe = true},
 
+    {"the hook behind each response, error and stream, before the next event is asked for",
+     {NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), ACCEPTED, FAILS("r2"), STATUS("413 x"), NEXT,
+      EVENT("r3", 14, "streamlate one"), RESPONSE("r3", "one"), ACCEPTED, {CLOSED}, NEXT,
+      EVENT("r4", 5, "early"), {ASKED, POST_ROUTE "r4/error"}, ACCEPTED, NEXT,
+      EVENT("r5", 4, "last"), RESPONSE("r5", "last"), ACCEPTED},
+     .logs = "INFO r1 hi\n" REFUSED_ERROR("r2") "INFO r2 fail A b\nERROR r3 *\nINFO r3 streamlate one\n"
+             "ERROR r4 *\nINFO r4 early\nINFO r5 last\n",
+     .status = 3, .probe = true, .environment = {"PROBE_AFTER=1"}},
+
     /* Invocation errors. */
     {"an error, and on",
      {NEXT, EVENT("r1", 29, "fail Function.Bad no \"such\" \\"), ERROR("r1", "Function.Bad", "no \\\"such\\\" \\\\"),

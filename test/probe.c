@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT-0 */
 #define HANDLER probe
 #define INITIALIZE prepare
+#define AFTER_RESPONSE look_back
 #define AFTER_RESTORE restored
 #include "../bootstrap.c"
 
@@ -40,6 +41,17 @@ static struct outcome prepare(void) {
 static struct outcome restored(void) {
     return getenv("PROBE_FAIL_RESTORE") ? failure(S("Runtime.AfterRestoreError"), S("no way back"))
                                         : success(S(""));
+}
+
+/* PROBE_AFTER: uses memory and logs the event, which are still there, once its response has been sent;
+ * behind the event `last` nothing comes. */
+static void look_back(const struct invocation *invocation) {
+    if (!getenv("PROBE_AFTER"))
+        return;
+    memset(allocate(invocation, 1000), 'x', 1000);
+    log_info(invocation, invocation->event);
+    if (equal(invocation->event, S("last")))
+        exit(3);
 }
 
 /* ---- What the event asks for: a command, and what stands behind the blank ---- */
