@@ -76,6 +76,22 @@ for argument in '"literal":0' 'pointer:1' 'array:1'; do
     verdict $? "S(${argument%:*})"
 done
 
+# Nor does a handler collide with what is internal, under names that it may well choose.
+{
+    printf '#define HANDLER handle\n#include "%s/bootstrap.c"\n' "$PWD"
+    for name in get post receive fatal append next fail current; do
+        printf 'static int %s(int more) { return more + 1; }\n' "$name"
+    done
+    echo 'static struct outcome handle(const struct invocation *invocation) {
+    int send = get(post(receive(fatal(append(next(fail(current(0))))))));
+    return send ? success(invocation->event) : failure(S("A"), S("b"));
+}'
+} >"$folder/handler.c"
+"${CC:-cc}" -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -pedantic -Werror -fsyntax-only \
+    "$folder/handler.c" 2>"$errors"
+status=$?
+verdict $status 'names that a handler may choose'
+
 # A library's functions are its own, even under names that bootstrap.c has too.
 cat >"$folder/library.c" <<'END'
 static const char *text = "nothing yet";
