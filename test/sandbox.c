@@ -120,7 +120,6 @@ static const struct call {
     CALL(shutdown, LIFE),
     CALL(madvise, LIFE),
     CALL(clock_gettime, LIFE), /* of a JSON log */
-    CALL(write, LIFE),
     CALL(exit_group, LIFE),
     CALL(mmap, WORKERS),
     CALL(getpid, LIFE), /* process 1 has signals of its own */
