@@ -42,7 +42,7 @@ for part in '"functionName":"function"' '"functionVersion":"$LATEST"' '"memorySi
     '"invokedFunctionArn":"arn:aws:lambda:' '"traceId":"Root=1-' '"deadlineMs":1' '"region":"'; do
     expect context '{}' "*$part*"
 done
-expect fail '"no"' '' 1 '"errorMessage":"\"no\"","errorType":"Function.Refused"'
+expect fail '"no"' '' 1 '{"errorType":"Function.Refused","stackTrace":[],"errorMessage":"\"no\""}'
 expect fail '"no"' '' 1 ' Function.Refused: "no"'
 export RESOURCE="$PWD/test/handlers/init.c"
 expect init '{}' '*init.c - opens a resource once*'

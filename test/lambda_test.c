@@ -654,7 +654,8 @@ static void shipped_runtime(void) {
     EXPECT("probe", "", "{}");
     EXPECT("MEMORY=256 probe", "1", "1", "Memory Size: 256 MB");
     EXPECT("probe", "fail Function.Refused it said \"no\"",
-           "{\"errorMessage\":\"it said \\\\\\\"no\\\\\\\"\",\"errorType\":\"Function.Refused\"",
+           "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],"
+           "\"errorMessage\":\"it said \\\\\\\"no\\\\\\\"\"}",
            UNHANDLED);
     EXPECT(
         "probe", "large 6291557",
@@ -1302,7 +1303,8 @@ static void commands(const char *directory) {
         "", "run", "[1", 0, "[1",
         "local_lambda: the event is no JSON, and the function gets it all the same; Lambda would "
         "refuse it with 400 InvalidRequestContentException: Unexpected end-of-input at [line: 1, ");
-    command("", "run", "\"fail Function.Refused no\"", 1, "", "{\"errorMessage\":\"no\"");
+    command("", "run", "\"fail Function.Refused no\"", 1, "",
+            "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],\"errorMessage\":\"no\"}");
     command("", "run", "\"log info a line\"", 0, "logged", "a line\n");
     command("", "run", "\"crash\"", 1, "", "signal: killed");
     struct local l = launch("next; use 130; response 1; next", "run", "1");

@@ -372,7 +372,7 @@ static void test_messages(void) {
     current_invocation = &large;
     for (size_t length = 0; length < 2 * FOUND_MAX; length++)
         for (int json = 0; json < 2; json++) {
-            log_settings.json = json;
+            log_as_json = json;
             struct text got = reported("AWS_LAMBDA_RUNTIME_API", BODY_CUT_OFF,
                                        (struct text){bytes, length}, advice),
                         end = json ? S("127.0.0.1:9001\"}\n") : S("127.0.0.1:9001\n");
@@ -382,7 +382,7 @@ static void test_messages(void) {
                   "message", got);
         }
     current_invocation = NULL;
-    log_settings.json = false;
+    log_as_json = false;
     check(equal(reported("x", "y", ABSENT, "z"), S("WARN bootstrap: x: y: z\n")), "detail", ABSENT);
     check(equal(reported("x", NULL, S(""), "z"), S("WARN bootstrap: x: \"\": z\n")), "empty",
           ABSENT);
@@ -852,21 +852,21 @@ static void test_concurrency(void) {
     } rows[] = {{"1", 1}, {"2", 2}, {"10", 10}, {"1600", 1600}, {"1601", 1},
                 {"0", 1}, {"", 1},  {"a", 1},   {"-2", 1},      {"99999999999999999999", 1}};
     char **before = environ;
-    log_settings.least = LEVEL_FATAL;
+    lowest_level = LEVEL_FATAL;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char variable[64] = "AWS_LAMBDA_MAX_CONCURRENCY=", *variables[] = {variable, NULL};
         strcat(variable, rows[i].setting);
         environ = variables;
         check(concurrency() == rows[i].workers, "concurrency", text_of(rows[i].setting));
     }
-    log_settings.least = LEVEL_TRACE;
+    lowest_level = LEVEL_TRACE;
     environ = before;
 }
 
 /* A worker's death is forgiven if it has served an event, once for each, and after a pause. */
 static void test_deaths(void) {
     struct worker workers[] = {{.pid = -1}, {-1, 3, true, true}};
-    log_settings.least = LEVEL_FATAL;
+    lowest_level = LEVEL_FATAL;
     for (int deaths = 0; deaths < 3; deaths++) {
         workers[1].pid = fork();
         if (workers[1].pid == 0 && deaths == 1)
@@ -878,7 +878,7 @@ static void test_deaths(void) {
                   !workers[1].received && !workers[1].answered && paused_ms == WORKER_PAUSE_MS,
               "a worker that ended", ABSENT);
     }
-    log_settings.least = LEVEL_TRACE;
+    lowest_level = LEVEL_TRACE;
 }
 
 /* ---- Parsers: functions of a text, to which nothing more comes ---- */
