@@ -474,6 +474,32 @@ static long set_clock(long number, ...) {
     return 0;
 }
 
+/* The variable from outside is left out; of an environment larger than any, what finds no room, too. */
+static void test_reserving(void) {
+    enum { SLOTS = ENVIRONMENT_MAX / sizeof(char *) };
+    static char *many[SLOTS + 1], other[] = "A=b", outside[] = "_X_AMZN_TRACE_ID=x";
+    static _Alignas(64) char memory[ENVIRONMENT_MAX];
+    static const size_t kept[] = {SLOTS / 2, SLOTS - 8};
+    char **before = environ;
+    for (size_t row = 0; row < 2; row++) {
+        struct api_connection c;
+        size_t count = 0, traces = 0;
+        for (size_t i = 0; i < SLOTS; i++)
+            many[i] = row || i % 2 ? other : outside;
+        environ = many;
+        use_memory(&c, memory, sizeof memory);
+        reserve_trace_variable(&c);
+        for (; environ[count] && environ[count] != outside; count++)
+            traces += environ[count] == trace_variable;
+        check((char *)environ == memory && traces == 1 && count == kept[row] + 1 &&
+                  !environ[count] && c.memory >= (char *)(environ + count + 1) &&
+                  c.memory <= memory + sizeof memory && (uintptr_t)c.memory % 64 == 0 &&
+                  c.kept == c.memory && c.end == c.memory && c.touched == c.memory,
+              "the environment", ABSENT);
+    }
+    environ = before;
+}
+
 static void test_trace_variable(void) {
     struct runtime runtime = {.workers = 1};
     propagate_tracing_header(&runtime, S("Root=1"));
@@ -1242,6 +1268,7 @@ int main(void) {
     test_reasons();
     test_error_documents();
     test_variables();
+    test_reserving();
     test_trace_variable();
     test_time();
     test_giving_back();
