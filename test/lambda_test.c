@@ -167,7 +167,7 @@ static int lambda = -1, first_lambda; /* connections to the Runtime API: in use,
 static struct reply seen;             /* the last */
 static char id[64];                   /* of the last event */
 static char nonce_field[128];         /* which came with it */
-static char extra[128];               /* fields of the next answer */
+static char extra[128];               /* fields of the next answer or call */
 
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...) {
     va_list arguments;
@@ -258,7 +258,8 @@ static void call_route(const char *words) {
     n += strcspn(words + n, " ");
     snprintf(call, sizeof call, "%.*s", (int)n, words);
     const char *body = words + n + (words[n] == ' ');
-    request(lambda, call, "", body, strlen(body));
+    request(lambda, call, extra, body, strlen(body));
+    extra[0] = '\0';
     see_reply(strrchr(call, '/') + 1);
 }
 
@@ -295,6 +296,34 @@ static void add_field(const char *line) {
 
 static void add_nonce(void) {
     memcpy(extra, nonce_field, sizeof extra);
+}
+
+/* With what the reply to register has said. */
+static void listen_as_extension(void) {
+    size_t n = 0;
+    const char *identifier = field(&seen, "Lambda-Extension-Identifier", &n);
+    snprintf(extra, sizeof extra, "Lambda-Extension-Identifier: %.*s\r\n", (int)n, identifier);
+    request(lambda, "GET /2020-01-01/extension/event/next", extra, "", 0);
+    extra[0] = '\0';
+}
+
+static void see_silence(void) {
+    char byte;
+    note("%s\n", recv(lambda, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 ? "silence" : "no silence");
+}
+
+static bool is_stubborn;
+
+static void on_sigterm(int number) {
+    note("signal %d\n", number);
+    while (is_stubborn)
+        pause();
+    _exit(0);
+}
+
+static void catch_sigterm(const char *what) {
+    is_stubborn = strcmp(what, "stay") == 0;
+    signal(SIGTERM, on_sigterm);
 }
 
 static void answer(const char *kind, const char *text) {
@@ -403,6 +432,9 @@ static const struct step {
              {"error", NULL, error},
              {"field", NULL, add_field},
              {"nonce", add_nonce, NULL},
+             {"listen", listen_as_extension, NULL},
+             {"silence", see_silence, NULL},
+             {"sigterm", NULL, catch_sigterm},
              {"call", NULL, call_route},
              {"raw", NULL, send_raw},
              {"begin", NULL, begin_response},
@@ -1086,6 +1118,44 @@ static void no_orphans(void) {
     }
 }
 
+#define REGISTER \
+    "field Lambda-Extension-Name: x; call POST /2020-01-01/extension/register {\"events\":[]}; "
+#define LISTEN REGISTER "listen; aside; "
+#define SIGNALLED "signal 15\n"
+
+/* How an environment ends that has a SIGTERM handler, on a signal to the local Lambda. */
+static void end_of_environment(const char *script, bool signalled, uint64_t least_us) {
+    EXPECT(script, "response 1", "1");
+    uint64_t begin = now_us();
+    kill(served.pid, SIGINT);
+    wait_for_end(&served);
+    check(served.status == 0 && now_us() - begin >= least_us, script, "its end", served.text);
+    check((strstr(served.text, SIGNALLED) != NULL) == signalled, script, SIGNALLED, served.text);
+    discard(&served);
+}
+
+static void extensions(void) {
+    EXPECT(LISTEN "obey", "response 1; back; silence; reconnect", "1", "silence\n",
+           "register: 200 {\"functionName\":\"function\",\"functionVersion\":\"$LATEST\"}\n");
+    EXPECT(REGISTER "obey", "response 1", "1", "Lambda's initialization waits for that");
+    EXPECT(
+        "call POST /2020-01-01/extension/register {}; call GET /2020-01-01/extension/event/next; "
+        "field Lambda-Extension-Name: x; "
+        "call POST /2020-01-01/extension/register {\"events\":[\"SHUTDOWN\"]}; " LISTEN REGISTER
+        "obey",
+        REGISTER "response 1", "1", "Extension.InvalidExtensionName\"}",
+        "next: 403 {\"errorMessage\":", "Extension.UnknownExtensionIdentifier\"}",
+        "Extension.InvalidEventType\"}", "Extension.InvalidExtensionState\"}",
+        "Extension.RegistrationClosed\"}");
+    EXPECT("TIMEOUT=1 sigterm exit; " LISTEN "obey", "pause", "Task timed out", SIGNALLED);
+    EXPECT("sigterm exit; " LISTEN "obey", "response 1", "1");
+    exchange(NULL, "PUT " FUNCTION "/configuration", "", "{\"Variables\":{}}", 200, "", NONE);
+    EXPECT(NULL, "response 2", "2", SIGNALLED); /* by a fresh environment */
+    end_of_environment("sigterm exit; " LISTEN "obey", true, 0);
+    end_of_environment("sigterm stay; " LISTEN "obey", true, 300000);
+    end_of_environment("sigterm exit; obey", false, 0);
+}
+
 enum { WORKERS = 8, TRIES = 10 };
 
 /* How many invocations have begun in that part of the log, before `end` if there is one. */
@@ -1315,6 +1385,8 @@ static void commands(const char *directory) {
     wait_for_end(&l);
     check(strstr(l.text, "MEMORY") == NULL, "memory", "enough of it", l.text);
     discard(&l);
+    l = launch("sigterm exit; " LISTEN "next; response 1; next", "run", "1");
+    check_end(&l, "extension", 0, "1", SIGNALLED);
     command("PROBE_FAIL=1 ", "run", "1", 1, "", "Function.NoDatabase");
     command("", "walk", NULL, 1, "", "local_lambda: usage: ");
     command("PORT=65536 ", "serve", NULL, 1, "",
@@ -1468,6 +1540,7 @@ static void run_cases(const char *directory) {
     change_of_configuration();
     workers_of_the_shipped_runtime();
     no_orphans();
+    extensions();
     builds(directory);
     commands(directory);
     bad_starts(directory);

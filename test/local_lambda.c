@@ -13,7 +13,8 @@
  *
  * It is meant as the judge of a runtime: whatever Lambda would refuse is refused with Lambda's
  * status, and a line on stderr says what the API demands. Left out on purpose:
- * InvokeWithResponseStream, extensions, the retries of asynchronous invocations.
+ * InvokeWithResponseStream, the retries of asynchronous invocations, and extensions, but for one
+ * within the runtime's process, which registers to be ended by SIGTERM and gets no events.
  *
  * Of the function's configuration serve has the variables, to be read and changed at
  * /2015-03-31/functions/{name}/configuration; the invocation after a change is cold, and so is the
@@ -21,8 +22,8 @@
  *
  * One thread, one poll loop; both listening sockets on 127.0.0.1. Sections, low level first:
  * settings, text, invocations, connections, picture, replies, the end of an invocation, the
- * function's variables, execution environment, Runtime API, Invoke API, requests, loop, command
- * line.
+ * function's variables, execution environment, Runtime API, Extensions API, Invoke API, requests,
+ * loop, command line.
  *
  * Build: cc -std=c11 -O2 test/local_lambda.c test/wire.c -o local_lambda
  *
@@ -73,12 +74,14 @@ enum {
     TARGET_SIZE = 1024, /* a longer one is none of ours */
     EXPIRED_MAX = 64,   /* request ids remembered after their time-out */
     INIT_SECONDS = 10,  /* from exec to the first poll */
-    LOST_MS = 1000,  /* a worker whose connection is gone may answer on another one for so long */
-    EXIT_MS = 2000,  /* from init/error to the exit that must follow at once */
-    BUSY_TRIES = 200 /* of exec, 10 ms apart, while the executable is being written */
+    LOST_MS = 1000,   /* a worker whose connection is gone may answer on another one for so long */
+    EXIT_MS = 2000,   /* from init/error to the exit that must follow at once */
+    BUSY_TRIES = 200, /* of exec, 10 ms apart, while the executable is being written */
+    TERM_MS = 300     /* from SIGTERM to SIGKILL, with an extension within the runtime only */
 };
 
 #define API "/2018-06-01"
+#define EXTENSION "/2020-01-01/extension"
 #define FUNCTIONS "/2015-03-31/functions/"
 #define JSON "Content-Type: application/json\r\n"
 #define TEXT "Content-Type: text/plain; charset=utf-8\r\n"
@@ -651,6 +654,8 @@ static struct environment {
     bool polled, is_cold; /* it has asked for an event; and not yet been given one */
     bool poll_lost;       /* it gave up the poll that waits */
     bool init_failed;     /* it said so, and has to go */
+    char extension[37];   /* the identifier of the one that is registered; "": none is */
+    bool extension_waits; /* and it has asked for an event */
     bool is_stale;        /* configuration or executable has changed: it gets no more events */
     struct stat file;     /* the executable that it was started from */
     uint64_t exec_us, init_us, init_deadline_us;
@@ -1024,16 +1029,35 @@ static void conclude(struct invocation *v, const char *type, const char *reason)
     finish(v, now_us());
 }
 
+static bool has_ended(void) {
+    siginfo_t about = {0};
+    return env.pid != 0 && waitid(P_PID, (id_t)env.pid, &about, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           about.si_pid == env.pid;
+}
+
+/* Lambda lets only those end by themselves who have an extension. */
+static void terminate(void) {
+    uint64_t end_us = now_us() + TERM_MS * 1000;
+    kill(-env.pid, SIGTERM);
+    while (!has_ended() && now_us() < end_us) {
+        poll(&(struct pollfd){.fd = env.log_fd, .events = POLLIN}, 1, 10);
+        read_function_log();
+    }
+}
+
 /* The group first, while the process id is still taken. */
 static int kill_process(void) {
     struct rusage usage = {0};
     int status = 0;
     read_memory();
+    if (env.extension[0] != '\0')
+        terminate();
     kill(-env.pid, SIGKILL);
     while (wait4(env.pid, &status, 0, &usage) < 0 && errno == EINTR)
         continue;
     env.memory_kb = env.memory_kb > 0 ? env.memory_kb : usage.ru_maxrss;
     env.pid = 0;
+    read_function_log();
     return status;
 }
 
@@ -1043,7 +1067,6 @@ static void end_environment(const char *type, const char *reason) {
     struct invocation *v, *waiting = env.polled || type == NULL ? NULL : oldest(IN_LINE);
     if (env.pid != 0)
         kill_process();
-    read_function_log();
     for (size_t i = 0; i < peer_count; i++)
         if (peers[i].fd >= 0 && peers[i].is_runtime)
             peer_drop(&peers[i]);
@@ -1055,12 +1078,6 @@ static void end_environment(const char *type, const char *reason) {
         say("%s reported an initialization error: %s", settings.given, text_of(&env.init_error));
     close_log();
     bytes_free(&env.init_error);
-}
-
-static bool has_ended(void) {
-    siginfo_t about = {0};
-    return env.pid != 0 && waitid(P_PID, (id_t)env.pid, &about, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           about.si_pid == env.pid;
 }
 
 static void ended_by_itself(void) {
@@ -1115,6 +1132,9 @@ static void deliver(struct invocation *v, struct peer *p) {
     v->deadline_ms =
         ((uint64_t)now.tv_sec + settings.timeout_s) * 1000 + (uint64_t)now.tv_nsec / 1000000;
     v->init_us = env.is_cold ? env.init_us : 0;
+    if (env.is_cold && env.extension[0] != '\0' && !env.extension_waits)
+        say("the extension has not asked for an event (GET " EXTENSION
+            "/event/next): Lambda's initialization waits for that");
     env.is_cold = false;
     log_line(v, f("START RequestId: %s Version: $LATEST", v->id));
     if (p == NULL) {
@@ -1311,6 +1331,41 @@ static void ping(struct peer *p, struct request *r) {
     reply_text(p, "200 OK", "", "pong");
 }
 
+/* ---- The Extensions API ------------------------------------------------------------------- */
+
+static void refuse_extension(struct peer *p, const char *type, const char *message) {
+    say("a call of the Extensions API is refused: %s", message);
+    refuse(p, "403 Forbidden", f("Extension.%s", type), message);
+}
+
+/* POST /extension/register. */
+static void register_extension(struct peer *p, struct request *r) {
+    size_t length = 0;
+    request_field(r, "Lambda-Extension-Name", &length);
+    if (length == 0)
+        refuse_extension(p, "InvalidExtensionName", "Lambda-Extension-Name is missing");
+    else if (strstr(text_of(&r->body), "\"SHUTDOWN\"") != NULL)
+        refuse_extension(p, "InvalidEventType", "SHUTDOWN is for processes of their own only");
+    else if (env.polled)
+        refuse_extension(p, "RegistrationClosed", "it must come before the runtime's GET next");
+    else if (env.extension[0] != '\0')
+        refuse_extension(p, "InvalidExtensionState", "an extension is registered already");
+    else {
+        make_uuid(env.extension);
+        reply_text(
+            p, "200 OK", f(JSON "Lambda-Extension-Identifier: %s\r\n", env.extension),
+            f("{\"functionName\":%s,\"functionVersion\":\"$LATEST\"}", json(settings.function)));
+    }
+}
+
+/* GET /extension/event/next. There is never an event, nor a reply. */
+static void next_event(struct peer *p, struct request *r) {
+    env.extension_waits = request_field_is(r, "Lambda-Extension-Identifier", env.extension);
+    if (!env.extension_waits)
+        refuse_extension(p, "UnknownExtensionIdentifier",
+                         "Lambda-Extension-Identifier must be the one that came with register");
+}
+
 /* ---- The Invoke API ----------------------------------------------------------------------- */
 
 /* NULL when it is absent or empty. */
@@ -1445,6 +1500,9 @@ static const struct route {
      initialization_error},
     {true, true, 0, "GET", API "/runtime/restore/next", "Restore next", next_restore},
     {true, true, 0, "POST", API "/runtime/restore/error", "Restore error", initialization_error},
+    {true, false, 0, "POST", EXTENSION "/register", "Register, of the Extensions API",
+     register_extension},
+    {true, false, 0, "GET", EXTENSION "/event/next", "Next, of the Extensions API", next_event},
     {true, false, 0, "GET", API "/ping", "(ping, not documented)", ping},
     {false, false, 0, "POST", FUNCTIONS "*/invocations", "", invoke},
     {false, false, 0, "GET", FUNCTIONS "*", "", function},
