@@ -64,6 +64,25 @@ expect crash '{}' '{}'
 expect crash '"crash"' '' 1 'Runtime.ExitError'
 expect crash '"exit"' '' 1 'exit status 7'
 expect big '{}' '' 1 'Function.ResponseSizeTooLarge'
+export JOURNAL="$folder/journal"
+expect shutdown '"entry"' '"entry"' 0 'INFO closed the journal'
+output=$(cat "$JOURNAL")
+[ "$output" = '"entry"' ]
+verdict $? 'shutdown: the journal'
+end_of_serve() { # SETTING FIRST LAST: Ctrl-C as soon as it says the first, and then it says the last
+    env "$1" PORT=0 BOOTSTRAP="$built/shutdown" "$lambda" serve 2>"$errors" &
+    for _ in 1 2 3 4 5 6 7 8 9; do
+        grep -qF "$2" "$errors" && break
+        sleep 1
+    done
+    kill -INT $!
+    wait $!
+    status=$?
+    [ "$status" -eq 0 ] && grep -qF "$2" "$errors" && grep -qF "$3" "$errors"
+    verdict $? "shutdown, served: $1"
+}
+end_of_serve TIMEOUT=3 'opened the journal' 'INFO closed the journal'
+end_of_serve CONCURRENCY=2 'no SIGTERM will come' '"level":"WARN"'
 expect several '"one two  three"' '{"words":3}'
 
 # S() of what it would cut does not compile; of a literal it does.
