@@ -319,6 +319,7 @@ struct peer {
     struct invocation *serving;   /* the one whose event went out here last */
 };
 
+static int listeners[2] = {-1, -1}; /* of the Invoke API, of the Runtime API */
 static struct peer peers[2 * SIDE_MAX];
 static size_t peer_count;    /* slots that were ever taken */
 static uint64_t received_us; /* when the bytes came that are being looked at */
@@ -1070,6 +1071,8 @@ static void end_environment(const char *type, const char *reason) {
     for (size_t i = 0; i < peer_count; i++)
         if (peers[i].fd >= 0 && peers[i].is_runtime)
             peer_drop(&peers[i]);
+    for (int fd; (fd = accept(listeners[1], NULL, NULL)) >= 0; close(fd))
+        continue; /* or the event of the next one went to a poll of this one */
     while ((v = oldest(SERVED)) != NULL)
         conclude(v, type, reason);
     if (waiting != NULL)
@@ -1740,7 +1743,6 @@ static void peer_accept(int listener, bool is_runtime) {
 /* ---- The loop ----------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stop_signal;
-static int listeners[2] = {-1, -1}; /* of the Invoke API, of the Runtime API */
 
 static void on_signal(int number) {
     if (number != SIGCHLD) /* that one only has to end the waiting */
