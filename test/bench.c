@@ -1054,6 +1054,28 @@ static void measure_calls(struct program *p) {
         continue;
 }
 
+/* ---- Nothing but a conversation ----------------------------------------------------------- */
+
+/* For others to count in, such as callgrind and strace: what SIGTERM ends, these still write down.
+ * Memory is that of all processes, once they have come to rest. */
+static void converse(struct program *p, unsigned events) {
+    struct footprint before, now = {0};
+    start(p, STDERR_FILENO);
+    await_poll(p);
+    for (unsigned i = 0; i < events; i++)
+        invoke(p);
+    do {
+        before = now;
+        settle(REST_MS);
+        now = look_at(p);
+    } while (now.faults != before.faults || now.private_kib != before.private_kib);
+    printf("%llu page faults, %llu KiB private\n", (unsigned long long)now.faults,
+           (unsigned long long)now.private_kib);
+    kill(-p->pid, SIGTERM);
+    waitpid(p->pid, NULL, 0);
+    stop(p);
+}
+
 /* ---- All measuring, in its order ---------------------------------------------------------- */
 
 static void measure_cost(void) {
@@ -1525,6 +1547,7 @@ static const char help[] =
     "  --quick        a tenth of the default work; nothing from storage\n"
     "  --cpu N        everything on processor N (the last one), or any: where the scheduler\n"
     "                 happens to place server and program changes warm figures by half or more\n"
+    "  --events N     nothing but N events of 16 B; prints page faults and private memory\n"
     "  --json, --csv  all figures in that form instead of tables\n"
     "  --svg FILE     a picture as well\n"
     "PATH is an executable, or a script with #! that execs what takes arguments (otherwise its\n"
@@ -1534,7 +1557,7 @@ static const char help[] =
     "runs with the same libraries.\n";
 
 static struct {
-    const char *floor, *cpu, *svg;
+    const char *floor, *cpu, *svg, *events;
     int quick, json, csv;
 } options = {.cpu = "last"};
 
@@ -1549,15 +1572,12 @@ static unsigned parse_number(const char *option, const char *text, unsigned long
 }
 
 static void parse_options(int count, char **arguments) {
-    static const struct option names[] = {{"floor", required_argument, NULL, 'f'},
-                                          {"starts", required_argument, NULL, 'n'},
-                                          {"quick", no_argument, &options.quick, 1},
-                                          {"cpu", required_argument, NULL, 'p'},
-                                          {"json", no_argument, &options.json, 1},
-                                          {"csv", no_argument, &options.csv, 1},
-                                          {"svg", required_argument, NULL, 's'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"floor", required_argument, NULL, 'f'},   {"starts", required_argument, NULL, 'n'},
+        {"quick", no_argument, &options.quick, 1}, {"cpu", required_argument, NULL, 'p'},
+        {"events", required_argument, NULL, 'e'},  {"json", no_argument, &options.json, 1},
+        {"csv", no_argument, &options.csv, 1},     {"svg", required_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(count, arguments, "", names, NULL)) != -1;)
         if (c == 'f')
             options.floor = optarg;
@@ -1567,6 +1587,8 @@ static void parse_options(int count, char **arguments) {
             options.cpu = optarg;
         else if (c == 's')
             options.svg = optarg;
+        else if (c == 'e')
+            options.events = optarg;
         else if (c == 'h' || c == '?') {
             fputs(help, c == 'h' ? stdout : stderr);
             exit(c == 'h' ? 0 : 2);
@@ -1621,6 +1643,11 @@ int main(int count, char **arguments) {
     pin(options.cpu);
     describe_machine();
     prepare(arguments + optind);
+    if (options.events != NULL) {
+        set_event(&event_cases[0], false);
+        converse(&programs[0], parse_number("events", options.events, 0, 1000000));
+        return 0;
+    }
     measure(!options.quick);
     if (options.json)
         print_json();
