@@ -110,8 +110,8 @@ serve: $(OURS) build/local_lambda
 	@build/local_lambda serve
 
 # Beside others: make bench PEERS="name=path other=path"; further options: build/bench --help
-bench: bootstrap build/bench build/floor
-	build/bench $(BENCHFLAGS) --floor build/floor ./bootstrap $(PEERS)
+bench: bootstrap build/bench build/floor build/floor+return
+	build/bench $(BENCHFLAGS) --floor build/floor ./bootstrap build/floor+return $(PEERS)
 
 size: bootstrap
 	@wc -c < bootstrap | sed 's/$$/ bytes, stripped/'
@@ -157,8 +157,9 @@ build/probe: test/probe.c bootstrap.c build/command
 	$(call COMPILE,$<)
 build/handlers/%: test/handlers/%.c bootstrap.c build/command | build/handlers
 	$(call COMPILE,$<)
-build/floor: test/floor.c | build
-	$(CC) $(FLOOR) $< -o $@
+build/floor+return: OPTIONS = -DRETURNS
+build/floor build/floor+return: test/floor.c | build
+	$(CC) $(FLOOR) $(OPTIONS) $< -o $@
 
 # Programs that include bootstrap.c, with a double of the system under it.
 build/unit: OPTIONS = -g $(SANITIZED)

@@ -836,6 +836,11 @@ static double ratio_to_floor(const struct figure *f) {
     return least == NULL || least->value <= 0 ? 0 : f->value / least->value;
 }
 
+/* floor.c built with -DRETURNS. */
+static bool is_returning_floor(const struct program *p) {
+    return strcmp(p->name, "floor+return") == 0;
+}
+
 static void add_cold_figures(const struct program *p, const char *item,
                              const struct samples *samples) {
     if (samples->count == 0)
@@ -1217,6 +1222,11 @@ static void print_tables(void) {
     if (has_floor)
         printf("The floor against itself: odd to even starts %.3f, p90 to p50 %.2f\n",
                self_ratio(s, 1), spread(s));
+    for (size_t i = 0; i < program_count; i++)
+        if (is_returning_floor(&programs[i]))
+            puts(
+                "floor+return is the floor with each system call in a function that returns, as in\n"
+                "every other program: up to there the distance is the processor's");
     printf("\nFrom before vfork to the request received; %u starts:\n\n", starts);
     print_group("cold");
     puts("\nFrom the event's first byte to the next poll received; processor time:\n");
@@ -1428,7 +1438,7 @@ static void svg_ridge(struct bytes *to, size_t index, const struct axis *a, doub
         bytes_format(to, "<circle class=\"ink\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>\n",
                      on_axis(a, p99), base);
     svg_name(to, base - 6, p->name);
-    if (has_floor && index == 0)
+    if (has_floor && (index == 0 || is_returning_floor(p)))
         svg_text(to, LEFT - 14, base - 22, "soft small end", "not a runtime:");
     svg_text(to, FIGURES, base - 6, "ink number end", "%s", readable(p50->value, &times));
     if (has_floor)
