@@ -151,12 +151,13 @@ static struct text trim(struct text text) {
 }
 
 /* Visible ASCII throughout, and none of the bytes in `but`. */
-static bool is_visible_text(struct text text, struct text but) {
+static bool is_visible_text(struct text text, const char *but) {
     for (size_t i = 0; i < text.length; i++)
-        if (text.data[i] <= ' ' || text.data[i] >= 0x7f ||
-            memchr(but.data, text.data[i], but.length))
+        if (text.data[i] <= ' ' || text.data[i] >= 0x7f)
             return false;
-    return true;
+    while (*but && !memchr(text.data, *but, text.length))
+        but++;
+    return *but == '\0';
 }
 
 /* A number in base 10 or 16 and nothing else: no sign, no blank, no tail, and not beyond 64 bits.
@@ -168,9 +169,9 @@ static bool parse_number(struct text digits, unsigned base, uint64_t *number) {
         unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
                          : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
                                                 : base;
-        if (digit >= base || value > (UINT64_MAX - digit) / base)
+        if (digit >= base || __builtin_mul_overflow(value, base, &value) ||
+            __builtin_add_overflow(value, digit, &value))
             return false;
-        value = value * base + digit;
     }
     if (digits.length == 0)
         return false;
@@ -608,24 +609,24 @@ static const struct {
     FIELD(FIELD_INVOCATION_ID, invocation.invocation_id),
 };
 
-/* Where the value of the line's field goes, or NULL. A colon at the right place decides first. */
-static struct text *known_field(struct api_reply *reply, struct text line) {
+/* Where the value goes that is left of the line then, or NULL. A colon in its place decides first. */
+static struct text *cut_known_field(struct text *line, struct api_reply *reply) {
     for (size_t i = 0; i < sizeof known_fields / sizeof known_fields[0]; i++) {
         struct text name = {known_fields[i].name, known_fields[i].length};
-        if (line.length >= name.length && line.data[name.length - 1] == ':' &&
-            begins_with(line, name))
+        if (line->length >= name.length && line->data[name.length - 1] == ':' &&
+            begins_with(*line, name)) {
+            *line = without(*line, name.length);
             return (struct text *)(void *)((char *)reply + known_fields[i].offset);
+        }
     }
     return NULL;
 }
 
 /* RFC 9110 §5.5: no control character but the tab; bytes above 127 pass. */
 static bool has_control_character(struct text line) {
-    for (size_t i = 0; i < line.length; i++) {
-        unsigned char c = (unsigned char)line.data[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f)
+    for (size_t i = 0; i < line.length; i++)
+        if ((unsigned char)line.data[i] < ' ' ? line.data[i] != '\t' : line.data[i] == 0x7f)
             return true;
-    }
     return false;
 }
 
@@ -652,11 +653,11 @@ static const char *parse_status_line(struct text line, struct api_reply *reply) 
 
 /* RFC 9112 §5. A name is a token (RFC 9110 §5.6.2), without a blank, as in obsolete folding. */
 static const char *parse_field_line(struct text line, struct api_reply *reply) {
-    struct text name, *known = known_field(reply, line);
+    struct text name, *known = cut_known_field(&line, reply);
     if (has_control_character(line))
         return "a control character in a field line";
-    bool colon = cut(&line, ':', &name);
-    if (!known && (!colon || !name.length || !is_visible_text(name, S("\"(),/;<=>?@[\\]{}"))))
+    if (!known &&
+        (!cut(&line, ':', &name) || !name.length || !is_visible_text(name, "\"(),/;<=>?@[\\]{}")))
         return "a field line that does not begin with a name and a colon";
     struct text value = trim(line);
     if (known == &reply->connection && known->data)
@@ -889,9 +890,9 @@ static void begin_request(struct runtime *runtime, const char *method, const cha
     append_string(head, route);
     append_text(head, id);
     append_string(head, action);
-    append_string(head, " HTTP/1.1\r\n");
-    append_field(head, "Host", runtime->host);
-    append_field(head, "User-Agent", S("bootstrap.c/" BOOTSTRAP_VERSION));
+    append_string(head, " HTTP/1.1\r\nHost: ");
+    append_text(head, runtime->host);
+    append_string(head, "\r\nUser-Agent: bootstrap.c/" BOOTSTRAP_VERSION "\r\n");
 }
 
 static void end_request_head(struct runtime *runtime) {
@@ -952,7 +953,7 @@ static void check_reply(struct runtime *runtime, const char *operation, bool is_
     const char *wrong = runtime->connection.wrong;
     int status = reply->status;
     char detail[] = "status 000";
-    put_digits(detail + strlen(detail), (uint64_t)status);
+    put_digits(detail + sizeof detail - 1, (uint64_t)status);
     if (wrong && wrong != BODY_TOO_LARGE)
         exit_fault(operation, wrong, ABSENT, "expected a reply as in RFC 9112");
     if (status >= 500)
@@ -986,7 +987,7 @@ static bool next_invocation(struct runtime *runtime, struct api_reply *reply) {
     struct text id = invocation->request_id;
     if (id.length == 0)
         exit_fault(FIELD_REQUEST_ID, NULL, ABSENT, "it is missing");
-    if (id.length > REQUEST_ID_MAX || !is_visible_text(id, S("/?#%")))
+    if (id.length > REQUEST_ID_MAX || !is_visible_text(id, "/?#%"))
         exit_fault(FIELD_REQUEST_ID, NULL, id,
                    "expected at most 256 visible ASCII characters without / ? # %");
     if (invocation->invocation_id.length > INVOCATION_ID_MAX)
@@ -1001,8 +1002,7 @@ static bool next_invocation(struct runtime *runtime, struct api_reply *reply) {
 /* Sends what was begun with begin_request. */
 static void call_post(struct runtime *runtime, const char *operation, struct text body) {
     struct api_reply reply;
-    append_field(&runtime->head, "Content-Type", S("application/json"));
-    append_string(&runtime->head, "Content-Length: ");
+    append_string(&runtime->head, "Content-Type: application/json\r\nContent-Length: ");
     append_number(&runtime->head, body.length);
     append_string(&runtime->head, "\r\n");
     exchange(runtime, body, POST_ATTEMPTS_MAX, &reply);
@@ -1107,10 +1107,10 @@ static void process_event(struct runtime *runtime) {
 }
 
 int main(void) {
-    static _Alignas(64) char memory[MEMORY_MAX];
+    static _Alignas(64) char memory[MEMORY_MAX + PAGE_MAX]; /* its last page is its own */
     static struct runtime runtime;
     set_signals();
-    use_memory(&runtime.connection, memory, sizeof memory);
+    use_memory(&runtime.connection, memory, MEMORY_MAX);
     reserve_trace_variable(&runtime.connection);
     retrieve_log_settings();
     retrieve_settings(&runtime);
@@ -1165,7 +1165,7 @@ static const char *parse_address(struct text setting, struct runtime *runtime) {
     runtime->path = without(runtime->path, runtime->host.length);
     while (runtime->path.length && runtime->path.data[runtime->path.length - 1] == '/')
         runtime->path.length--; /* every route begins with one */
-    if (setting.length > ADDRESS_MAX || !is_visible_text(setting, S("?#")) ||
+    if (setting.length > ADDRESS_MAX || !is_visible_text(setting, "?#") ||
         !parse_host(runtime->host, &runtime->connection.address))
         return "expected host:port, the host as an IPv4 number or localhost, "
                "the port from 1 to 65535, such as 127.0.0.1:9001";
