@@ -487,6 +487,7 @@ static void test_reserving(void) {
         for (size_t i = 0; i < SLOTS; i++)
             many[i] = row || i % 2 ? other : outside;
         environ = many;
+        memset(memory, 1, sizeof memory);
         use_memory(&c, memory, sizeof memory);
         reserve_trace_variable(&c);
         for (; environ[count] && environ[count] != outside; count++)
@@ -869,6 +870,24 @@ static void test_cleaning_up(void) {
     clean_up(&runtime);
     check(!current_invocation && runtime.allocated == 0 && runtime.connection.kept == memory,
           "cleaned up", ABSENT);
+}
+
+/* However often: other events, or the same with another deadline, are no repetition, which would end
+ * this process at the third. */
+static void test_refusals(void) {
+    char id[] = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+    struct runtime runtime = {.refused = true};
+    struct invocation invocation = {.deadline_ms = 1, .runtime = &runtime};
+    for (int i = 0; i < 8; i++) {
+        id[0] = (char)('0' + i % 2);
+        invocation.request_id = at_wall(text_of(id));
+        limit_refusals(&invocation);
+    }
+    for (invocation.deadline_ms = 0; invocation.deadline_ms < 8; invocation.deadline_ms++)
+        limit_refusals(&invocation);
+    runtime.refused = false;
+    limit_refusals(&invocation);
+    check(true, "refused one after the other", ABSENT);
 }
 
 static void test_concurrency(void) {
@@ -1282,6 +1301,7 @@ int main(void) {
     test_attempts();
     test_asking_again();
     test_cleaning_up();
+    test_refusals();
     test_concurrency();
     test_deaths();
     test_parsers();
