@@ -95,7 +95,7 @@ static void print_place(size_t at) {
     while (begin && !(is_code[begin] && is_word(source[begin])))
         begin = line_with(begin - 1);
     if (strncmp(source + begin, "enum {", 6) == 0)
-        for (begin = at; source[begin] != '=' && source[begin] != '\n'; begin--)
+        for (begin = at; source[begin] != '='; begin--)
             ;
     print_name(begin + strcspn(source + begin, "([={"));
 }
