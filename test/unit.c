@@ -134,10 +134,12 @@ static void test_cutting(void) {
     check(trim(at_wall(S(" \t"))).length == 0, "trim blanks", ABSENT);
     check(equal(trim_end(at_wall(S(" a "))), S(" a")), "trim_end", ABSENT);
     check(equal_in_any_case(at_wall(S("aZ-1")), S("Az-1")), "equal", ABSENT);
-    check(!equal_in_any_case(at_wall(S("a")), S("ab")), "shorter", ABSENT);
-    check(!equal_in_any_case(at_wall(S("ab")), S("a")), "longer", ABSENT);
+    check(!equal_in_any_case((struct text){"ab", 1}, S("ab")), "shorter", ABSENT);
+    check(!equal_in_any_case(S("ab"), (struct text){"ab", 1}), "longer", ABSENT);
     check(!equal_in_any_case(at_wall(S("ab")), S("xb")), "another first byte", ABSENT);
-    check(!equal_in_any_case(at_wall(S("@[")), S("`{")), "not letters", ABSENT);
+    check(!equal_in_any_case(at_wall(S("@")), S("`")), "no letter", ABSENT);
+    check(!equal_in_any_case(at_wall(S("[")), S("{")), "no letter", ABSENT);
+    check(!equal(S("ab"), (struct text){"ab", 1}) && !equal(S(""), S("a")), "lengths", ABSENT);
     check(!equal(S("ab"), S("aB")) && equal(ABSENT, S("")), "equal", ABSENT);
     check(text_of(NULL).data == NULL && text_of(NULL).length == 0 && text_of("").data != NULL,
           "absent is not empty", ABSENT);
@@ -153,6 +155,7 @@ static void test_first_bytes(void) {
     check(equal(first_bytes(at_wall(S("ab\xe2\x82\xac")), 5), S("ab\xe2\x82\xac")), "behind",
           ABSENT);
     check(first_bytes(at_wall(S("\x80\x80\x80\x80\x80\x80")), 5).length == 2, "no UTF-8", ABSENT);
+    check(first_bytes(at_wall(S("\x80\x80\x80")), 2).length == 0, "no UTF-8, and short", ABSENT);
 }
 
 static void test_json(void) {
@@ -1263,6 +1266,7 @@ static void test_too_large(void) {
         {BODY_TOO_LARGE, CH "2000001\r\n"},
         {BODY_TOO_LARGE, CH "1\r\nx\r\n2000000\r\n"},
         {BODY_TOO_LARGE, CH "ffffffffffffffff\r\n"},
+        {BODY_TOO_LARGE, CH "1\r\nx\r\nffffffffffffffff\r\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct api_reply reply;
