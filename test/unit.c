@@ -301,6 +301,26 @@ static bool is_one_line(struct text line) {
     return line.length && memchr(line.data, '\n', line.length) == line.data + line.length - 1;
 }
 
+/* What is written to standard error goes into a file, until it is taken from there. */
+static int standard_error, log_file;
+
+static void divert_log(void) {
+    int reason = errno;
+    standard_error = dup(STDERR_FILENO);
+    log_file = memfd_create("log", 0);
+    dup2(log_file, STDERR_FILENO);
+    errno = reason;
+}
+
+static struct text take_log(void) {
+    static char bytes[2 * HEAD_MAX];
+    dup2(standard_error, STDERR_FILENO);
+    ssize_t n = pread(log_file, bytes, sizeof bytes, 0);
+    close(standard_error);
+    close(log_file);
+    return (struct text){bytes, n > 0 ? (size_t)n : 0};
+}
+
 /* However long its parts, and however much longer they become when they are escaped, an entry is one
  * whole line within the limit. */
 static void test_log_entries(void) {
@@ -332,6 +352,10 @@ static void test_log_entries(void) {
                       "JSON entry", first_bytes(text_in(&line), 20));
             }
         }
+        divert_log();
+        log_line(LEVEL_INFO, NULL, all);
+        struct text written = take_log();
+        check(written.length == MOST && is_one_line(written), "the longest line", ABSENT);
     }
 }
 
@@ -351,16 +375,9 @@ static void test_plain_lines(void) {
 /* What report_fault() writes with these. */
 static struct text reported(const char *operation, const char *detail, struct text received,
                             const char *advice) {
-    static char line[LOG_LINE_MAX + 1];
-    int reason = errno, before = dup(STDERR_FILENO), log = memfd_create("log", 0);
-    dup2(log, STDERR_FILENO);
-    errno = reason;
+    divert_log();
     report_fault(LEVEL_WARN, operation, detail, received, advice);
-    dup2(before, STDERR_FILENO);
-    ssize_t n = pread(log, line, sizeof line, 0);
-    close(before);
-    close(log);
-    return (struct text){line, n > 0 ? (size_t)n : 0};
+    return take_log();
 }
 
 /* The runtime's own messages: whole, whatever was found, and whoever is served. */
@@ -882,8 +899,8 @@ static void test_refusals(void) {
     char id[] = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
     struct runtime runtime = {.refused = true};
     struct invocation invocation = {.deadline_ms = 1, .runtime = &runtime};
-    for (int i = 0; i < 8; i++) {
-        id[0] = (char)('0' + i % 2);
+    for (int i = 0; i < 16; i++) {
+        id[i < 8 ? 0 : 35] = (char)('0' + i % 2);
         invocation.request_id = at_wall(text_of(id));
         limit_refusals(&invocation);
     }
