@@ -49,9 +49,9 @@ passes() { # SECONDS COMMAND...
 noticed_by() {
     if ! compiles unit; then
         echo compiler
-    elif ! passes 10 ./unit; then
+    elif ! passes 60 ./unit; then
         echo unit
-    elif ! compiles fuzz -DREPLAY || ! passes 10 ./fuzz seeds test/seeds.txt; then
+    elif ! compiles fuzz -DREPLAY || ! passes 60 ./fuzz seeds test/seeds.txt; then
         echo fuzz
     elif links && cmp -s echo ../echo && cmp -s probe ../probe; then
         echo equivalent
