@@ -309,7 +309,7 @@ static void listen_as_extension(void) {
 
 static void see_silence(void) {
     char byte;
-    note("%s\n", recv(lambda, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 ? "silence" : "no silence");
+    note("%s\n", recv(lambda, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 ? "silence" : "noise");
 }
 
 static bool is_stubborn;
@@ -1268,8 +1268,8 @@ static void build_in_flight(const char *settings) {
 static void builds(const char *directory) {
     snprintf(built, sizeof built, "%s/bootstrap", directory);
     build_in_flight("");
-    build_in_flight("CONCURRENCY=16 "); /* of whom some connect when it ends */
-    build("newer", "", 0755); /* in place */
+    build_in_flight("CONCURRENCY=16 "); /* some connect while it ends */
+    build("newer", "", 0755);           /* in place */
     EXPECT(NULL, "another", "newer");
     move_built(".old", false); /* and so it is gone, */
     EXPECT(NULL, "another", "newer");
