@@ -1762,7 +1762,6 @@ static void finish_stream(const struct invocation *invocation, const struct outc
     send_chunk(runtime, S("0\r\n"), outcome->failed ? error_trailers(outcome) : S(""), S(""));
     if (stream_state == STREAM_BROKEN)
         shutdown(c->socket, SHUT_WR);
-    c->wrong = NULL;
     read_reply(c, &reply);
     hang_up(c);
     if (c->wrong == CONNECTION_LOST && stream_state == STREAM_OPEN) {

@@ -292,17 +292,17 @@ static enum verdict take_chunks(struct text bytes, struct reference_reply *reply
     return MORE_NEEDED;
 }
 
-/* One number, or a list of equal ones: RFC 9110 8.6. */
+/* One number, or a list in which it stands again letter by letter: RFC 9110 8.6. */
 static bool reference_length(struct text list, uint64_t *length) {
-    uint64_t first = 0;
+    struct text first = {0};
     for (size_t at = 0, end; at <= list.length; at = end + 1) {
         for (end = at; end < list.length && list.data[end] != ',';)
             end++;
-        if (!reference_number(without_blanks((struct text){list.data + at, end - at}), 10,
-                              length) ||
-            (at > 0 && *length != first))
+        struct text element = without_blanks((struct text){list.data + at, end - at});
+        first = at == 0 ? element : first;
+        if (!reference_number(element, 10, length) || element.length != first.length ||
+            memcmp(element.data, first.data, element.length) != 0)
             return false;
-        first = *length;
     }
     return true;
 }
