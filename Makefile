@@ -122,14 +122,14 @@ size: bootstrap
 # ---- Deploying: FUNCTION is its name, ROLE the ARN of its role, DRY_RUN=1 prints the commands ----
 
 zip: bootstrap
-	@sh test/package.sh bootstrap '$(ARCH)' function.zip
+	@sh test/deploy/package.sh bootstrap '$(ARCH)' function.zip
 	@echo 'Source      $(HANDLER)'
 deploy: $(if $(DRY_RUN),,zip)
-	@sh test/deploy.sh deploy "$$FUNCTION" "$$ROLE"
+	@sh test/deploy/deploy.sh deploy "$$FUNCTION" "$$ROLE"
 invoke:
-	@sh test/deploy.sh invoke "$$FUNCTION" "$$EVENT"
+	@sh test/deploy/deploy.sh invoke "$$FUNCTION" "$$EVENT"
 undeploy:
-	@sh test/deploy.sh undeploy "$$FUNCTION"
+	@sh test/deploy/deploy.sh undeploy "$$FUNCTION"
 build-BootstrapFunction: bootstrap # what SAM calls with BuildMethod: makefile
 	cp bootstrap "$$ARTIFACTS_DIR"
 
@@ -140,10 +140,10 @@ EXAMPLES = $(patsubst test/handlers/%.c,build/handlers/%,$(wildcard test/handler
 # Short of what needs a minute or a package: that is in .ci/run.
 test:
 	@$(MAKE) -j2 test-programs
-	sh test/run.sh build/unit build/faults 'build/fuzz_seeds seeds test/seeds.txt' \
+	sh test/run.sh build/unit build/faults 'build/fuzz_seeds seeds test/runtime/seeds.txt' \
 		'build/end_to_end build/echo build/probe' 'build/sandbox build/echo' \
 		'build/lambda_test build/local_lambda build/probe' \
-		'sh test/examples.sh build/handlers build/local_lambda'
+		'sh test/handlers/examples.sh build/handlers build/local_lambda'
 test-programs: build/echo build/probe build/unit build/faults \
 		build/fuzz_seeds build/end_to_end build/sandbox build/local_lambda build/lambda_test $(EXAMPLES)
 
@@ -153,36 +153,41 @@ build build/handlers build/arm64:
 # The executable under test, as Lambda would start it.
 build/echo: bootstrap.c build/command
 	$(call COMPILE,$<)
-build/probe: test/probe.c bootstrap.c build/command
+build/probe: test/runtime/probe.c bootstrap.c build/command
 	$(call COMPILE,$<)
 build/handlers/%: test/handlers/%.c bootstrap.c build/command | build/handlers
 	$(call COMPILE,$<)
 build/floor+return: OPTIONS = -DRETURNS
-build/floor build/floor+return: test/floor.c | build
+build/floor build/floor+return: test/bench/floor.c | build
 	$(CC) $(FLOOR) $(OPTIONS) $< -o $@
 
 # Programs that include bootstrap.c, with a double of the system under it.
 build/unit: OPTIONS = -g $(SANITIZED)
-build/unit build/exhaustive: build/%: test/%.c test/reference.h bootstrap.c | build
+build/unit build/exhaustive: build/%: test/runtime/%.c test/runtime/reference.h bootstrap.c | build
 	$(HOST_CC) $(TOOLS) $(OPTIONS) $< -o $@
 build/fuzz_seeds: OPTIONS = -Wno-format-truncation -g -DREPLAY $(SANITIZED)
-build/faults build/fuzz_seeds: test/doubles.h test/reference.h test/wire.c test/wire.h bootstrap.c | build
+build/faults build/fuzz_seeds: test/runtime/doubles.h test/runtime/reference.h test/lambda/wire.c test/lambda/wire.h bootstrap.c | build
 	$(HOST_CC) $(TOOLS) $(OPTIONS) $(filter %.c,$(filter-out bootstrap.c,$^)) -o $@
-build/faults: test/faults.c
-build/fuzz_seeds: test/fuzz.c
-build/fuzz: test/fuzz.c test/doubles.h test/reference.h test/wire.c test/wire.h bootstrap.c | build
+build/faults: test/runtime/faults.c
+build/fuzz_seeds: test/runtime/fuzz.c
+build/fuzz: test/runtime/fuzz.c test/runtime/doubles.h test/runtime/reference.h test/lambda/wire.c test/lambda/wire.h bootstrap.c | build
 	clang -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		test/fuzz.c test/wire.c -o $@
+		test/runtime/fuzz.c test/lambda/wire.c -o $@
 
 # Programs that play Lambda, or measure.
-build/end_to_end build/local_lambda build/lambda_test build/control_plane build/sandbox build/soak \
-		build/bench: build/%: test/%.c test/wire.c test/wire.h | build
-	$(HOST_CC) $(TOOLS) $< test/wire.c -lm -o $@
+build/end_to_end build/sandbox build/soak: build/%: test/runtime/%.c
+build/local_lambda build/lambda_test: build/%: test/lambda/%.c
+build/control_plane: test/deploy/control_plane.c
+build/bench: test/bench/bench.c
+build/bench: OPTIONS = -lm
+build/end_to_end build/sandbox build/soak build/local_lambda build/lambda_test build/control_plane \
+		build/bench: test/lambda/wire.c test/lambda/wire.h | build
+	$(HOST_CC) $(TOOLS) $(filter %.c,$^) $(OPTIONS) -o $@
 
 # What needs more than a compiler: the AWS CLI, buildah, debootstrap, qemu.
 test-deploy: bootstrap build/control_plane build/local_lambda
 	$(MAKE) -s ARCH=arm64 build/arm64/echo
-	sh test/deploy_test.sh bootstrap build/control_plane build/local_lambda build/arm64/echo
+	sh test/deploy/deploy_test.sh bootstrap build/control_plane build/local_lambda build/arm64/echo
 SECONDS ?= 60
 FUZZ = $(addprefix fuzz-,conversation reply address text json request)
 fuzz: build/fuzz build/fuzz_seeds # SECONDS for each target, two at a time
@@ -190,20 +195,20 @@ fuzz: build/fuzz build/fuzz_seeds # SECONDS for each target, two at a time
 	@echo '$(words $(FUZZ)) passed, 0 failed'
 $(FUZZ): fuzz-%:
 	@mkdir -p build/corpus/$*
-	@build/fuzz_seeds corpus test/seeds.txt $* build/corpus/$*
+	@build/fuzz_seeds corpus test/runtime/seeds.txt $* build/corpus/$*
 	@FUZZ_TARGET=$* build/fuzz -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1 \
 		-artifact_prefix=build/finding-$*- build/corpus/$* >build/fuzz-$*.txt 2>&1 || \
 		{ tail -n 40 build/fuzz-$*.txt; exit 1; }
 	@echo "$*: $$(grep DONE build/fuzz-$*.txt)"
 test-image: build/local_lambda
-	sh test/image_test.sh build/local_lambda
+	sh test/deploy/image_test.sh build/local_lambda
 test-clients: build/local_lambda build/probe
-	sh test/clients.sh build/local_lambda build/probe
+	sh test/lambda/clients.sh build/local_lambda build/probe
 test-arm64: build/end_to_end
 	$(MAKE) -s ARCH=arm64 build/arm64/echo build/arm64/probe
 	RUN_WITH=qemu-aarch64-static build/end_to_end build/arm64/echo build/arm64/probe
 build/arm64/echo: bootstrap.c | build/arm64
-build/arm64/probe: test/probe.c bootstrap.c | build/arm64
+build/arm64/probe: test/runtime/probe.c bootstrap.c | build/arm64
 build/arm64/echo build/arm64/probe:
 	$(call COMPILE,$<)
 

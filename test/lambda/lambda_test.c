@@ -1,11 +1,11 @@
 /* lambda_test.c - does the local Lambda behave as Lambda does? Invokes it over sockets, and needs
- * nothing but C. Two runtimes serve: PROBE, the shipped one with test/probe.c, and this program
+ * nothing but C. Two runtimes serve: PROBE, the shipped one with test/runtime/probe.c, and this program
  * itself, which the local Lambda starts with a SCRIPT in its environment, and which then does what
  * script and events tell it, above all what no runtime should.
  *
  *     lambda_test LOCAL_LAMBDA PROBE
  *
- * Build: cc -std=c11 -O2 test/lambda_test.c test/wire.c -o lambda_test
+ * Build: cc -std=c11 -O2 test/lambda/lambda_test.c test/lambda/wire.c -o lambda_test
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE 1

@@ -12,7 +12,7 @@
 static ssize_t scripted_recv(int descriptor, void *to, size_t room);
 #define recv(descriptor, to, room, flags) scripted_recv(descriptor, to, room)
 #define main runtime_main
-#include "../bootstrap.c"
+#include "../../bootstrap.c"
 #undef main
 #undef recv
 

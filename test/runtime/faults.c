@@ -18,7 +18,7 @@
 #define HANDLER check_and_echo
 #include "doubles.h"
 
-#include "wire.h"
+#include "../lambda/wire.h"
 
 /* ---- The faults ---- */
 

@@ -13,7 +13,7 @@
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE
-#include "wire.h"
+#include "../lambda/wire.h"
 
 #include <elf.h>
 #include <errno.h>

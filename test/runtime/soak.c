@@ -6,7 +6,7 @@
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE
-#include "wire.h"
+#include "../lambda/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

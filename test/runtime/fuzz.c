@@ -19,8 +19,8 @@
 #define HANDLER echo_in_some_way
 #include "doubles.h"
 
+#include "../lambda/wire.h"
 #include "reference.h"
-#include "wire.h"
 #include <setjmp.h>
 
 static void require(bool agree, const char *what) {

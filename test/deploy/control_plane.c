@@ -14,7 +14,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "wire.h"
+#include "../lambda/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -25,7 +25,7 @@
  * function's variables, execution environment, Runtime API, Extensions API, Invoke API, requests,
  * loop, command line.
  *
- * Build: cc -std=c11 -O2 test/local_lambda.c test/wire.c -o local_lambda
+ * Build: cc -std=c11 -O2 test/lambda/local_lambda.c test/lambda/wire.c -o local_lambda
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE 1

@@ -11,7 +11,7 @@
  *          time for each invocation; every response is compared byte for byte
  *   cost   executable and zip, private memory, page faults, system calls
  *
- *   cc -O2 bench.c wire.c -lm -o bench
+ *   cc -O2 test/bench/bench.c test/lambda/wire.c -lm -o bench
  *   bench --floor FLOOR [NAME=]PATH ...      bench --help
  *
  * First come the programs and Lambda's part in the conversation, then what is measured, then how
@@ -19,7 +19,7 @@
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE 1
-#include "wire.h"
+#include "../lambda/wire.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
 #define INITIALIZE prepare
 #define AFTER_RESPONSE look_back
 #define AFTER_RESTORE restored
-#include "../bootstrap.c"
+#include "../../bootstrap.c"
 
 #include <signal.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 # clients.sh - the local Lambda as its users' clients see it: the real curl, ab and AWS CLI,
 # version 2 (Debian's package awscli). What needs no package is in lambda_test.c.
 #
-#     clients.sh LOCAL_LAMBDA PROBE        PROBE is built from test/probe.c
+#     clients.sh LOCAL_LAMBDA PROBE        PROBE is built from test/runtime/probe.c
 #
 # A client that is not installed is skipped, with a word. AWS=path names another AWS CLI.
 #
@@ -229,7 +229,7 @@ configure() { # get or update, OPTIONS...
 }
 
 coldstart() { # N EVENT
-    N=$1 EVENT=$2 ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/coldstart.sh" function \
+    N=$1 EVENT=$2 ENDPOINT=$endpoint AWS=$aws sh "$(dirname "$0")/../bench/coldstart.sh" function \
         >"$work/out" 2>"$work/head"
 }
 

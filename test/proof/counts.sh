@@ -8,7 +8,7 @@
 #
 # SPDX-License-Identifier: MIT-0
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 # The limit, by how many percent it may be exceeded, and the name and meaning of what it limits. The
 # limits are what the code had when they were last set, with gcc 12.2 and musl 1.2.3 on x86-64; those of
@@ -100,7 +100,7 @@ say faults "$(least first_response 1)"
 say memory "$(least first_response 4)"
 say worker $(($(least idle_workers 4) - $(least idle_workers 3)))
 
-sh test/package.sh build/echo "$(uname -m)" "$work/function.zip" >/dev/null
+sh test/deploy/package.sh build/echo "$(uname -m)" "$work/function.zip" >/dev/null
 say executable "$(wc -c <build/echo)"
 say zip "$(wc -c <"$work/function.zip")"
 say arm64 "$(wc -c <build/arm64/echo)"

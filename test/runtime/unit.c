@@ -30,7 +30,7 @@ static long set_clock(long number, ...);
 #define madvise(from, length, advice) counted_madvise(from, length)
 #define syscall set_clock
 #define main runtime_main
-#include "../bootstrap.c"
+#include "../../bootstrap.c"
 #undef main
 #undef recv
 #undef writev

@@ -4,7 +4,7 @@
 #
 # SPDX-License-Identifier: MIT-0
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
+source=$(cd "$(dirname "$0")/../.." && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
@@ -18,13 +18,11 @@ fail() {
 command -v gcov >gcov.txt || fail "no gcov; apt install gcc (Debian, Ubuntu), apk add gcc (Alpine)"
 
 # A copy of the sources in which no process ends by SIGKILL, which would lose its record.
-mkdir test
-(cd "$here/.." && for file in bootstrap.c test/*.c test/*.h; do
-    sed 's/SIGKILL/SIGTERM/' "$file" >"$scratch/$file"
-done)
+cp -r "$source/bootstrap.c" "$source/test" . || fail "cannot copy the sources"
+sed -i 's/SIGKILL/SIGTERM/' bootstrap.c test/*/*.[ch]
 
-for name in wire coverage end_to_end; do
-    gcc -std=c11 -O2 -w -c test/$name.c -o $name.o || fail "cannot build $name.c"
+for file in lambda/wire proof/coverage runtime/end_to_end; do
+    gcc -std=c11 -O2 -w -c test/$file.c || fail "cannot build $file.c"
 done
 gcc end_to_end.o wire.o -o end_to_end || fail "cannot link end_to_end"
 build() { # NAME FILE ARGUMENT...: with its record in a folder of its own
@@ -35,15 +33,15 @@ build() { # NAME FILE ARGUMENT...: with its record in a folder of its own
         fail "cannot build $name"
 }
 build echo bootstrap.c ../coverage.o
-build probe test/probe.c ../coverage.o
-build unit test/unit.c
-build faults test/faults.c ../wire.o
-build replay test/fuzz.c ../wire.o -DREPLAY
-build exhaustive test/exhaustive.c
+build probe test/runtime/probe.c ../coverage.o
+build unit test/runtime/unit.c
+build faults test/runtime/faults.c ../wire.o
+build replay test/runtime/fuzz.c ../wire.o -DREPLAY
+build exhaustive test/runtime/exhaustive.c
 
 # With RUN_WITH end_to_end leaves out what measures memory and counts system calls, which are not the
 # same here.
-for run in "unit/unit" "exhaustive/exhaustive -1" "replay/replay seeds $here/seeds.txt" \
+for run in "unit/unit" "exhaustive/exhaustive -1" "replay/replay seeds test/runtime/seeds.txt" \
     "faults/faults" "env RUN_WITH=env ./end_to_end echo/echo probe/probe"; do
     echo "-- $run"
     # shellcheck disable=SC2086 # words

@@ -73,7 +73,7 @@ static ssize_t writev_or_log(int descriptor, const struct iovec *pieces, int cou
 #define syscall(number, ...) ((number) == SYS_prctl ? double_prctl() : double_clock_gettime())
 #define exit(status) double_exit(status)
 #define main runtime_main
-#include "../bootstrap.c"
+#include "../../bootstrap.c"
 #undef socket
 #undef connect
 #undef setsockopt

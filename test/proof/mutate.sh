@@ -10,7 +10,7 @@
 # SPDX-License-Identifier: MIT-0
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-source=$here/../bootstrap.c
+source=$here/../../bootstrap.c
 static_cc=$(command -v musl-gcc || command -v cc)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -25,18 +25,18 @@ fail() {
 # ---- In a folder with a copy of bootstrap.c ----
 
 prepare() { # FOLDER
-    mkdir -p "$1/test" && cp "$here"/*.[ch] "$here/seeds.txt" "$1/test" && cp wire.o "$1"
+    mkdir -p "$1" && cp -r "$here/.." "$1/test" && cp wire.o "$1"
 }
 
 compiles() { # TEST OPTION...
     name=$1
     shift
-    cc -std=c11 -w "$@" "test/$name.c" wire.o -o "$name"
+    cc -std=c11 -w "$@" "test/runtime/$name.c" wire.o -o "$name"
 }
 
 links() { # bootstrap itself, and the probe
     "$static_cc" -std=c11 -w -Os -static -s bootstrap.c -o echo &&
-        "$static_cc" -std=c11 -w -Os -static -s test/probe.c -o probe
+        "$static_cc" -std=c11 -w -Os -static -s test/runtime/probe.c -o probe
 }
 
 # Whether the test says that all is well. It is stopped at its first failure; one that goes round for
@@ -51,7 +51,7 @@ noticed_by() {
         echo compiler
     elif ! passes 60 ./unit; then
         echo unit
-    elif ! compiles fuzz -DREPLAY || ! passes 60 ./fuzz seeds test/seeds.txt; then
+    elif ! compiles fuzz -DREPLAY || ! passes 60 ./fuzz seeds test/runtime/seeds.txt; then
         echo fuzz
     elif links && cmp -s echo ../echo && cmp -s probe ../probe; then
         echo equivalent
@@ -86,8 +86,8 @@ try_every() { # FIRST STEP
 # ---- All of them ----
 
 cc -O2 -w "$here/mutate.c" -o mutate || fail "cannot build mutate.c"
-cc -O2 -w -c "$here/wire.c" || fail "cannot build wire.c"
-cc -O2 -w -DIMPATIENT "$here/end_to_end.c" wire.o -o end_to_end || fail "cannot build end_to_end.c"
+cc -O2 -w -c "$here/../lambda/wire.c" || fail "cannot build wire.c"
+cc -O2 -w -DIMPATIENT "$here/../runtime/end_to_end.c" wire.o -o end_to_end || fail "cannot build end_to_end.c"
 ./mutate "$source" | awk '{
     at = index($0, " in: "); way = key = substr($0, 1, at - 1); sub(/^[^:]*: /, "", key)
     print way (seen[key]++ ? " (" seen[key] ")" : "") substr($0, at) }' >list

@@ -18,7 +18,7 @@ die() {
 
 [ $# -eq 1 ] || die "expected LOCAL_LAMBDA"
 local_lambda=$(realpath "$1")
-source=$(cd "$(dirname "$0")/.." && pwd)
+source=$(cd "$(dirname "$0")/../.." && pwd)
 [ "$(id -u)" -eq 0 ] || die "expected to run as root, for debootstrap and chroot"
 for tool in buildah debootstrap qemu-aarch64-static unzip; do
     command -v $tool >/dev/null || die "$tool is missing; expected it in PATH (apt-get install)"

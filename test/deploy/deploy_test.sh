@@ -16,7 +16,7 @@ die() {
 }
 
 [ $# -ge 3 ] || die "expected BOOTSTRAP CONTROL_PLANE LOCAL_LAMBDA [ARM64_BOOTSTRAP]"
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(cd "$(dirname "$0")" && pwd) top=$(cd "$(dirname "$0")/../.." && pwd)
 bootstrap=$(realpath "$1") control_plane=$(realpath "$2") local_lambda=$(realpath "$3")
 arm64=${4:+$(realpath "$4")}
 machine=$(uname -m)
@@ -70,7 +70,7 @@ expect_equal() { # WHAT FOUND EXPECTED
 }
 
 compile() { # OUT OPTIONS..., the source from stdin
-    "${CC:-musl-gcc}" -x c -I"$here/.." -o "$@" -
+    "${CC:-musl-gcc}" -x c -I"$top" -o "$@" -
 }
 
 # --- packaging --------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ test_reproducible_build() {
     chmod 711 .
     for folder in a another/place; do
         mkdir -p $folder
-        cp -R "$here/../Makefile" "$here/../bootstrap.c" "$here" $folder
+        cp -R "$top/Makefile" "$top/bootstrap.c" "$top/test" $folder
     done
     expect_success "make zip" make -s -C a zip CC="${CC:-musl-gcc}"
     expect_success "make zip elsewhere" \
