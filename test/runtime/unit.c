@@ -557,6 +557,13 @@ static int counted_madvise(void *from, size_t length) {
     return 0;
 }
 
+/* All that one invocation needs, each of the greatest length, with four times room to align it. */
+static void test_memory_for_all(void) {
+    size_t lines = REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + TRAILER_MAX;
+    size_t bodies = EVENT_MAX + (size_t)ALLOCATE_MAX + REPLY_BODY_MAX;
+    check(MEMORY_MAX >= ENVIRONMENT_MAX + 2 * lines + bodies + 4 * 64, "memory for all", ABSENT);
+}
+
 /* Of what lies beyond MEMORY_KEPT, in whole pages, once, and not before a small event. */
 static void test_giving_back(void) {
     enum { BOUND = MEMORY_KEPT + PAGE_MAX }; /* if memory does not begin with a page */
@@ -1312,6 +1319,7 @@ int main(void) {
     test_reserving();
     test_trace_variable();
     test_time();
+    test_memory_for_all();
     test_giving_back();
     test_allocating();
     test_addresses();
