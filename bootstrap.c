@@ -878,12 +878,10 @@ static void append_field(struct buffer *head, const char *name, struct text valu
     append_string(head, "\r\n");
 }
 
-/* Request line and the fields that all requests have: RFC 9112 §3. The path is route, id and
- * action. What is received next begins at a multiple of 64, which is faster. */
+/* Request line and the fields that all requests have: RFC 9112 §3. The path is route, id, action. */
 static void begin_request(struct runtime *runtime, const char *method, const char *route,
                           struct text id, const char *action) {
     struct buffer *head = &runtime->head;
-    keep_bytes(&runtime->connection, 0, 64);
     *head = (struct buffer){runtime->connection.kept, 0, REQUEST_HEAD_MAX, false};
     append_string(head, method);
     append_text(head, runtime->path);
@@ -897,7 +895,7 @@ static void begin_request(struct runtime *runtime, const char *method, const cha
 
 static void end_request_head(struct runtime *runtime) {
     append_string(&runtime->head, "\r\n");
-    keep_bytes(&runtime->connection, runtime->head.length, 64);
+    keep_bytes(&runtime->connection, runtime->head.length, 64); /* to receive there is faster */
 }
 
 static void require_connection(struct runtime *runtime) {

@@ -1002,6 +1002,7 @@ static void test_parsers(void) {
         {parse_field_line, "(a): b", no_field, 0, NULL},
         {parse_field_line, "a: \x01", control, 0, NULL},
         {parse_field_line, "Lambda-Runtime-Aws-Request-Id: x\r", control, 0, NULL},
+        {parse_field_line, "Lambda-Runtime-Aws-Request-Id:\rx", control, 0, NULL},
         {parse_field_lines, "", NULL, 0, NULL},
         {parse_field_lines, "a:b\n\na", NULL, 0, NULL},
         {parse_field_lines, "a:b\r\nc\r\n\r\n", no_field, 0, NULL},
