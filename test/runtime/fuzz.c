@@ -14,6 +14,8 @@
  *   fuzz seeds FILE            runs each line of FILE: a target's name, a blank, an input with \xHH
  *   fuzz corpus FILE TARGET DIRECTORY   writes that target's inputs into files, to start from
  *   fuzz run TARGET FILE...    runs inputs that were found
+ *   fuzz all [MORE]            runs all short strings over the bytes that matter to each parser;
+ *                              MORE, perhaps -1, lengthens them, at ten times the cost each
  *
  * SPDX-License-Identifier: MIT-0 */
 #define HANDLER echo_in_some_way
@@ -23,10 +25,15 @@
 #include "reference.h"
 #include <setjmp.h>
 
+static struct text input; /* that is being run */
+
 static void require(bool agree, const char *what) {
+    char storage[1000];
+    struct buffer shown = {storage, 0, sizeof storage, false};
     if (agree)
         return;
-    fprintf(stderr, "fuzz: %s\n", what);
+    append_json_string(&shown, first_bytes(input, 150));
+    fprintf(stderr, "fuzz: %s: %.*s\n", what, (int)shown.length, shown.data);
     abort();
 }
 
@@ -555,7 +562,8 @@ static void run_copy(void (*fuzz)(struct text), const char *data, size_t length)
     char *copy = malloc(length ? length : 1);
     if (length)
         memcpy(copy, data, length);
-    fuzz((struct text){copy, length});
+    input = (struct text){copy, length};
+    fuzz(input);
     free(copy);
 }
 
@@ -605,6 +613,111 @@ static void run_file(void (*fuzz)(struct text), const char *path) {
     fclose(file);
 }
 
+/* ---- All short strings over the bytes that matter ---- */
+
+#define REPLY(bytes) S("\0HTTP/1." bytes)
+#define OK "1 200 OK\r\n"
+#define CHUNKED OK "Transfer-Encoding: chunked\r\n\r\n"
+#define CLOSES "\xfe."
+
+/* A symbol is a byte, but in heads these stand for whole lines. */
+static const char *const lines[] = {
+    "Content-Length: 1",          "content-length:1",        "Content-Length: 2",
+    "Transfer-Encoding: chunked", "Connection: close",       "Transfer-encoding:CHUNKED",
+    "Connection: keep-alive, x",  "Transfer-Encoding: gzip", "X: y",
+    "Content-Length: x"};
+static const char *const statuses[] = {"1 200 OK", "0 200 OK", "1 204",  "1 304",
+                                       "1 100",    "1 101",    "1 500 x"};
+static const struct text bodies[] = {
+    {"\r\n" CLOSES, 4},
+    {"\r\nx" CLOSES, 5},
+    {"\r\n1\r\nx\r\n0\r\n\r\n" CLOSES, 15},
+    {"\r\nHTTP/1.1 202 A\r\nContent-Length: 1\r\n\r\nx" CLOSES, 42}};
+
+static size_t more; /* modulo 2^n, so that less is possible, too */
+static uint64_t strings;
+
+static void run_string(void (*fuzz)(struct text), const struct buffer *bytes) {
+    input = (struct text){bytes->data, bytes->length};
+    strings++;
+    fuzz(input);
+}
+
+/* Each string of up to `most` symbols between prefix and suffix. */
+static void all_strings(void (*fuzz)(struct text), struct text prefix, struct text symbols,
+                        size_t most, struct text suffix) {
+    static char bytes[4096];
+    size_t at[16] = {0}, length = 0;
+    for (;;) {
+        struct buffer to = {bytes, 0, sizeof bytes, false};
+        append_text(&to, prefix);
+        for (size_t i = 0; i < length; i++)
+            if (symbols.data)
+                append_text(&to, (struct text){symbols.data + at[i], 1});
+            else {
+                append_string(&to, lines[at[i]]);
+                append_text(&to, S("\r\n"));
+            }
+        append_text(&to, suffix);
+        run_string(fuzz, &to);
+        size_t i = 0;
+        while (i < length && ++at[i] == symbols.length)
+            at[i++] = 0;
+        if (i == length && ++length > most + more)
+            return;
+    }
+}
+
+/* Each two neighbours of the text replaced by each pair of bytes. */
+static void all_replacements(void (*fuzz)(struct text), struct text text, struct text suffix) {
+    static char bytes[256];
+    for (size_t i = 0; i + 1 < text.length; i++)
+        for (unsigned pair = 0; pair < 65536; pair++) {
+            struct buffer to = {bytes, 0, sizeof bytes, false};
+            append_text(&to, text);
+            append_text(&to, suffix);
+            bytes[i] = (char)pair;
+            bytes[i + 1] = (char)(pair >> 8);
+            run_string(fuzz, &to);
+        }
+}
+
+static void run_all(void) {
+    const struct text no = S(""), end = S("\r\n\r\n" CLOSES);
+    all_strings(fuzz_text, no, S("019afgF+- x"), 5, no);
+    all_strings(fuzz_text, no, S("a, \t\r"), 7, no);
+    all_replacements(fuzz_text, S("018446744073709551615"), no);
+    all_replacements(fuzz_text, S("0ffffffffffffffff"), no);
+    all_strings(fuzz_json, no,
+                S("\x00\x1f \"\\\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xe1\xec\xed\xee"
+                  "\xef\xf0\xf1\xf3\xf4\xf5\xff"),
+                4, no);
+    all_strings(fuzz_json, no, S("a\xc3\xa9\xe2\x82\xf0"), 6, no);
+    all_replacements(fuzz_json, S("a\xf0\x9f\x98\x80z"), no);
+    all_strings(fuzz_address, no, S("0125.:/l"), 5, no);
+    all_strings(fuzz_address, S("1.25"), S("0125.:/"), 5, S(".0:1/a"));
+    all_replacements(fuzz_address, S("127.0.0.1:9001/a"), no);
+    all_replacements(fuzz_address, S("localhost:80"), no);
+    all_strings(fuzz_reply, REPLY(""), S("0125 9\t\rx\x80\x7f\0"), 5, end);
+    all_replacements(fuzz_reply, REPLY(OK "\r\nx"), S(CLOSES));
+    all_strings(fuzz_reply, REPLY(OK), S("a: \t\r\n(\x7f\x80\0"), 5, S("\r\n\r\nx" CLOSES));
+    all_strings(fuzz_reply, REPLY(OK "Content-Length:"), S("01a+, \t\r\0"), 4,
+                S("\r\n\r\nxxxxxxxxxxx" CLOSES));
+    all_replacements(fuzz_reply, REPLY(OK "Content-Length: 3\r\n\r\nxxx"), S(CLOSES));
+    all_strings(fuzz_reply, REPLY(CHUNKED), S("012ag;\r\n \x80"), 6, S(CLOSES));
+    all_strings(fuzz_reply, REPLY(CHUNKED "1\r\n"), S("01;\r\nx"), 7, S(CLOSES));
+    all_strings(fuzz_reply, REPLY(CHUNKED "0\r\n"), S("0\r\na:"), 7, end);
+    all_replacements(fuzz_reply, REPLY(CHUNKED "3;a\r\nxxx\r\n0\r\nA: b\r\n\r\n"), S(CLOSES));
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        for (size_t n = 0; n < sizeof bodies / sizeof *bodies; n++) {
+            char status[32];
+            int length = snprintf(status, sizeof status, "%cHTTP/1.%s\r\n", '\0', statuses[i]);
+            all_strings(fuzz_reply, (struct text){status, (size_t)length},
+                        (struct text){NULL, sizeof lines / sizeof *lines}, 3, bodies[n]);
+        }
+    printf("%llu strings, 0 different\n", (unsigned long long)strings);
+}
+
 int main(int count, char **arguments) {
     unsigned passed = 0;
     if (count == 3 && strcmp(arguments[1], "seeds") == 0) {
@@ -616,9 +729,13 @@ int main(int count, char **arguments) {
     } else if (count > 3 && strcmp(arguments[1], "run") == 0) {
         for (int i = 3; i < count; i++, passed++)
             run_file(target_named(arguments[2]), arguments[i]);
+    } else if ((count == 2 || count == 3) && strcmp(arguments[1], "all") == 0) {
+        more = count == 3 ? (size_t)atoi(arguments[2]) : 0;
+        run_all();
+        passed++;
     } else {
-        fprintf(stderr, "fuzz: expected seeds FILE, corpus FILE TARGET DIRECTORY or run TARGET "
-                        "FILE...\n");
+        fprintf(stderr, "fuzz: expected seeds FILE, corpus FILE TARGET DIRECTORY, run TARGET "
+                        "FILE... or all [MORE]\n");
         return 2;
     }
     printf("%u passed, 0 failed\n", passed); /* a failure aborts */
