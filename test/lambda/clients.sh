@@ -58,6 +58,11 @@ stop_function() {
     kill -STOP "$(tr -d ' ' <"/proc/$pid/task/$pid/children")"
 }
 
+end() {
+    echo "$passed passed, $failed failed"
+    exit $((failed != 0))
+}
+
 # verdict NAME STATUS
 verdict() {
     if [ "$2" -eq 0 ]; then
@@ -66,6 +71,7 @@ verdict() {
         failed=$((failed + 1))
         echo "FAILED $1"
         sed 's/^/    /' "$work/out" "$work/head" "$work/log" 2>/dev/null | cut -c1-300 | tail -40
+        [ "$failed" -lt 20 ] || end
     fi
 }
 
@@ -291,5 +297,4 @@ if [ -n "$aws" ]; then
 else
     echo "skipped: the AWS CLI, version 2, is not installed (package awscli)"
 fi
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+end

@@ -33,7 +33,8 @@
 #include <unistd.h>
 
 enum {
-    ALL_S = 300,      /* for the whole run, which takes 20 */
+    ALL_S = 300, /* for the whole run, which takes 20 */
+    FAILURES_MAX = 20,
     LIMIT_S = 20,     /* nothing here takes so long, but what hangs */
     SAID_S = 10,      /* until what is to come on stderr is there */
     QUEUE_MAX = 1000, /* invocations in line */
@@ -498,6 +499,10 @@ static void check(bool right, const char *name, const char *what, const char *ab
         return;
     printf("FAILED %s: %s\n----\n%.3000s\n----\n", name, what, about == NULL ? "" : about);
     fflush(stdout); /* in case that the whole run takes too long */
+    if (failed == FAILURES_MAX) {
+        printf("%d passed, %d failed\n", passed, failed);
+        exit(1);
+    }
 }
 
 static char *whole_file(int fd) {

@@ -691,11 +691,19 @@ static enum verdict judge(void) {
     return ended && (fatal || lost) && (is_silenced() || says_that_it_ends()) ? GAVE_UP : WRONG;
 }
 
+enum { FAILURES_MAX = 20 };
 static unsigned passed, failed;
+
+static _Noreturn void end(void) {
+    printf("%u passed, %u failed\n", passed, failed);
+    exit(failed ? 1 : 0);
+}
 
 static enum verdict count_case(void) {
     run();
     enum verdict verdict = judge();
+    if (failed == FAILURES_MAX)
+        end();
     verdict == WRONG ? failed++ : passed++;
     if (verdict == WRONG)
         printf("FAIL %s %u %s%s: %s%s\n%s", the_fault ? names[the_fault->call] : "no fault",
@@ -782,6 +790,5 @@ int main(int count, char **arguments) {
         fprintf(stderr, "faults: no such row: expected a CALL, and an ERROR, as in the table\n");
         return 2;
     }
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed ? 1 : 0;
+    end();
 }

@@ -40,7 +40,13 @@ static long set_clock(long number, ...);
 #undef madvise
 #undef syscall
 
+enum { FAILURES_MAX = 20 };
 static unsigned passed, failed;
+
+static _Noreturn void end(void) {
+    printf("%u passed, %u failed\n", passed, failed);
+    exit(failed ? 1 : 0);
+}
 
 static void check(bool fine, const char *what, struct text shown) {
     char storage[512];
@@ -50,6 +56,8 @@ static void check(bool fine, const char *what, struct text shown) {
         return;
     append_json_string(&to, first_bytes(shown, 60));
     printf("FAIL %s %.*s\n", what, (int)to.length, to.data);
+    if (failed == FAILURES_MAX)
+        end();
 }
 
 /* ---- Memory with an inaccessible page behind it ---- */
@@ -1341,6 +1349,5 @@ int main(void) {
     test_room();
     test_many_chunks();
     test_too_large();
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed ? 1 : 0;
+    end();
 }
