@@ -149,8 +149,16 @@ test_cross() {
     expect_echo "the arm64 image" /qemu /bootstrap
 }
 
+test_tests() {
+    build tests --target test
+    grep -q '^[0-9]* passed, 0 failed' tests.log || die "no tests were run: $(tail -n 3 tests.log)"
+    ! grep -q 'make test' executable.log || die "the default image is built only after the tests"
+    checks=$((checks + 1))
+}
+
 make_base_image
 test_executable
+test_tests
 test_artifact
 test_lambda
 test_cross
