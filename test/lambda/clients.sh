@@ -37,7 +37,7 @@ stop() {
 start() {
     stop
     : >"$work/log"
-    FUNCTION=${1-} PORT=0 BOOTSTRAP=$probe "$lambda" serve 2>>"$work/log" &
+    FUNCTION=${1-} PORT=0 BOOTSTRAP=${2-$probe} "$lambda" serve 2>>"$work/log" &
     pid=$!
     tries=0
     until endpoint=$(sed -n 's/.* serves at \(http:..127.0.0.1:[0-9]*\).*/\1/p' "$work/log") &&
@@ -175,6 +175,37 @@ curl_line() {
     verdict "curl: eight at once" $?
 }
 
+# A runtime of curl's own, which streams one piece, and another only when the first has arrived.
+url_cases() {
+    cat >"$work/runtime" <<'END'
+#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
+while id=$(curl -s -D - -o event "$api/next" | tr -d '\r' | sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p'); do
+    { printf '{"statusCode":201,"headers":{"content-type":"text/plain"}}\0\0\0\0\0\0\0\0one\n'
+        until [ -e go ]; do sleep 0.01; done
+        cat event; } |
+        curl -s -N -T - -X POST -H 'Lambda-Runtime-Function-Response-Mode: streaming' -H \
+            'Content-Type: application/vnd.awslambda.http-integration-response' "$api/$id/response"
+done
+END
+    chmod +x "$work/runtime"
+    start '' "$work/runtime"
+    curl -s -N --max-time 20 -D "$work/head" -o "$work/out" -b 'c=1' "$endpoint/a?b=c" &
+    client=$!
+    tries=0
+    until grep -q one "$work/out" 2>/dev/null || [ "$((tries += 1))" -gt 200 ]; do sleep 0.01; done
+    [ "$(cat "$work/out")" = one ]
+    verdict "curl -N: the first piece, before the second is written" $?
+    : >"$work/go"
+    wait $client
+    verdict "curl -N: exit status" $?
+    expect "curl -N: head" "$work/head" "HTTP/1.1 201 " "content-type: text/plain" "chunked"
+    expect "curl -N: the rest" "$work/out" '"rawPath":"/a"' '"b":"c"' '"cookies":["c=1"]'
+    start
+    curl -sS --max-time 20 -i -o "$work/out" --data-binary @"$work/hello" "$endpoint/path"
+    expect "curl: a function URL" "$work/out" "HTTP/1.1 200 " '"isBase64Encoded":true' "$(base64 <"$work/hello")"
+}
+
 aws_cases() {
     start
     invoke --payload "\"log info $line\"" --log-type Tail --query LogResult --output text
@@ -282,6 +313,7 @@ for candidate in "${AWS:-aws}" /usr/bin/aws; do
 done
 if command -v curl >/dev/null; then
     curl_cases
+    url_cases
 else
     echo "skipped: curl is not installed"
 fi

@@ -221,11 +221,13 @@ static void see_reply(const char *name) {
         see_close();
 }
 
-/* *NUMBER is so many x, =head the head that was received last, =environment all variables; and any
- * other text is itself. */
+/* *NUMBER is so many x, =head the head that was received last, =environment all variables, =prelude one
+ * with its end, as a chunk; and any other text is itself. */
 static void append_text(struct bytes *to, const char *text) {
     if (strcmp(text, "=head") == 0)
         bytes_append(to, seen.head.data, seen.head.length - 1);
+    else if (strcmp(text, "=prelude") == 0)
+        bytes_append(to, "1a\r\n{\"statusCode\":299}\0\0\0\0\0\0\0\0\r\n", 32);
     else if (strcmp(text, "=environment") == 0)
         for (char **variable = environ; *variable != NULL; variable++)
             bytes_format(to, "%s\n", *variable);
@@ -350,6 +352,11 @@ static void sleep_text(const char *ms) {
     sleep_ms((unsigned)strtoul(ms, NULL, 10));
 }
 
+static void await_file(const char *path) {
+    while (access(path, F_OK) != 0)
+        sleep_ms(1);
+}
+
 static void use_memory(const char *mb) {
     mmap(NULL, strtoul(mb, NULL, 10) << 20, PROT_READ | PROT_WRITE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -398,14 +405,16 @@ static void unquote(char *text) {
     *to = '\0';
 }
 
-/* Each event is a script. */
+/* Each event is a script, or the body of one is, that the function URL has made. */
 static void obey(void) {
     for (next(); seen.status == 200; next()) {
         struct bytes event = seen.body;
         seen.body = (struct bytes){0};
-        if (event.data[0] == '"')
-            unquote(event.data);
-        run_steps(event.data);
+        char *script = strstr(event.data, "\"body\":\"");
+        script = event.data[0] == '{' && script != NULL ? script + 7 : event.data;
+        while (script[0] == '"')
+            unquote(script);
+        run_steps(script);
         bytes_free(&event);
     }
     _exit(3);
@@ -446,6 +455,7 @@ static const struct step {
              {"back", take_back, NULL},
              {"note", NULL, note_text},
              {"sleep", NULL, sleep_text},
+             {"await", NULL, await_file},
              {"use", NULL, use_memory},
              {"pause", sleep_for_ever, NULL},
              {"exit", NULL, end},
@@ -779,12 +789,12 @@ static void old_and_odd_clients(void) {
                  "\r\nConnection: keep-alive\r\n", "\r\n\r\n1HTTP/1.1 200 ",
                  "\r\nConnection: close\r\n", "\r\n\r\n1", NONE);
     exchange_raw("HEAD " FUNCTION "/configuration HTTP/1.1\r\nHost: a\r\n\r\n"
-                 "HEAD /nowhere HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" ONE("1.0", ""),
+                 "HEAD " FUNCTIONS "a/b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" ONE("1.0", ""),
                  "HTTP/1.1 405 ", "\r\nContent-Length: ", "\r\n\r\nHTTP/1.1 404 ",
                  "\r\n\r\nHTTP/1.1 200 ", NONE);
     exchange_raw("GET HTTP://a:1" FUNCTION "/configuration?a HTTP/1.1\r\nHost: b\r\n\r\n"
                  "GET http://a HTTP/1.0\r\n\r\n",
-                 "HTTP/1.1 200 ", "HTTP/1.1 404 ", NONE);
+                 "HTTP/1.1 200 ", "HTTP/1.1 505 ", NONE);
     exchange_raw("GET http:///" FUNCTION " HTTP/1.0\r\n\r\n", "HTTP/1.1 400 ", NONE);
 }
 
@@ -1082,7 +1092,6 @@ static void change_of_configuration(void) {
              "\"LastUpdateStatus\":\"Successful\",",
              "x-amzn-RequestId: ", NONE);
     exchange(NULL, "DELETE " FUNCTION "/configuration", "", "", 405, "", NONE);
-    exchange(NULL, "GET /nowhere", "", "", 404, "", "ResourceNotFoundException", NONE);
 }
 
 /* ---- Processes ----------------------------------------------------------------------------- */
@@ -1227,6 +1236,95 @@ static void write_file(const char *name, const char *data, size_t length, mode_t
     int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0 || write(fd, data, length) != (ssize_t)length || close(fd) != 0)
         exit(1);
+}
+
+/* ---- The function URL ----------------------------------------------------------------------- */
+
+#define URL_STREAM                                                                             \
+    "begin Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n" \
+    "Content-Type: "
+#define URL_HTTP URL_STREAM "application/vnd.awslambda.http-integration-response\r\n\r\n; "
+#define PLAIN "Content-Type: text/plain\r\n"
+
+static void requests_as_events(void) {
+    static const struct {
+        const char *call, *fields, *body, *part;
+    } rows[] = {
+        {"GET /a%20b?c=%26&d&c=e", "", "",
+         "\"rawPath\":\"/a%20b\",\"rawQueryString\":\"c=%26&d&c=e\","},
+        {"GET /a%20b?c=%26&d&c=e", "", "",
+         ",\"queryStringParameters\":{\"c\":\"&,e\",\"d\":\"\"},"},
+        {"GET /", "X-A: 1\r\nCookie: b=2; c=\"3\"\r\nx-a:  2 \r\n", "",
+         "\"headers\":{\"host\":\"127.0.0.1\",\"x-a\":\"1,2\",\"content-length\":\"0\"},"
+         "\"cookies\":[\"b=2\",\"c=\\\"3\\\"\"],\"requestContext\":{"},
+        {"PATCH /", "User-Agent: u\r\n", "", "\"http\":{\"method\":\"PATCH\",\"path\":\"/\","},
+        {"GET /", "User-Agent: u\r\n", "", "\"userAgent\":\"u\"}},\"isBase64Encoded\":false}"},
+        {"POST /", PLAIN, "\"\xc3\xa9\"", "false,\"body\":\"\\\"\xc3\xa9\\\"\"}"},
+        {"POST /", "Content-Type: image/png\r\n", "\"a", "true,\"body\":\"ImE=\"}"},
+        {"PUT /2015-03-31/other", "", "", "\"rawPath\":\"/2015-03-31/other\""}};
+    serve("probe");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        exchange(NULL, rows[i].call, rows[i].fields, rows[i].body, 200, rows[i].part,
+                 "Content-Type: application/json\r\n", NONE);
+    exchange(NULL, "GET " FUNCTIONS "a/b", "", "", 404, "", "ResourceNotFoundException", NONE);
+}
+
+static void answers_as_responses(void) {
+    static const struct {
+        const char *script;
+        int status;
+        const char *body, *head;
+    } rows[] = {
+        {"response {\"statusCode\":201,\"headers\":{\"X-A\":\"b\",\"n\":1,\"Date\":\"\"},\"cookies\":"
+         "[\"a=1\",\"b=2\"],\"more\":[{}],\"isBase64Encoded\":true,\"body\":\"aGk=\"}",
+         201, "hi",
+         "\r\nX-A: b\r\nn: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Type: app"},
+        {"response {\"statusCode\":\"404\",\"headers\":{\"content-type\":\"text/css\"}}", 404, "",
+         "\r\ncontent-type: text/css\r\nx-amzn-RequestId: "},
+        {"response {\"headers\":{\"X-A\":\"b\"},\"body\":{}}", 200,
+         "{\"headers\":", "\r\nContent-Type: app"},
+        {"response \"text\"", 200, "\"text\"", "\r\nContent-Type: application/json\r\n"},
+        {"response text", 502, "Internal Server Error", "the function URL answers 502: text\n"},
+        {"response {\"statusCode\":99}", 502, "", ""},
+        {"response {\"statusCode\":200,\"body\":{}}", 502, "", ""},
+        {"response {\"statusCode\":200,\"headers\":{\"a\":\"\\r\\nb\"}}", 502, "", ""},
+        {"response {\"statusCode\":200,\"body\":\"*\",\"isBase64Encoded\":true}", 502, "", ""},
+        {"error " HASTE, 502, "Internal Server Error", HASTE},
+        {"exit 1", 502, "Internal Server Error", "Runtime.ExitError"},
+        {URL_STREAM "text/css\r\n\r\n3\r\none\r\n; raw 3\r\ntwo\r\n0\r\n\r\n; reply url", 200,
+         "onetwo", "\r\nContent-Type: text/css\r\n"},
+        {URL_HTTP "raw =prelude; raw 3\r\ntwo\r\n0\r\n\r\n; reply url", 299, "two",
+         "\r\nTransfer-Encoding: chunked\r\n"},
+        {URL_HTTP "raw 2\r\n{}\r\n0\r\n\r\n; reply url", 502, "", ""}};
+    serve("obey");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        exchange(NULL, "POST /", PLAIN, rows[i].script, rows[i].status, rows[i].body, rows[i].head,
+                 NONE);
+}
+
+/* The function goes on only when its first piece has arrived. */
+static void stream_as_it_is_written(const char *directory) {
+    static const char *const ends[] = {
+        "raw 3\r\ntwo\r\n0\r\n\r\n; reply url", "exit 1",
+        "raw 0\r\nLambda-Runtime-Function-Error-Type: a\r\n\r\n; reply url"};
+    char file[200], script[600];
+    snprintf(file, sizeof file, "%s/go", directory);
+    for (size_t i = 0; i < 3; i++) {
+        struct bytes all = {0}, rest = {0};
+        snprintf(script, sizeof script, URL_HTTP "raw =prelude; raw 3\r\none\r\n; await %s; %s",
+                 file, ends[i]);
+        int fd = send_call("POST /", PLAIN, script);
+        while (!holds(&all, "\r\n\r\n3\r\none\r\n") && get(fd, &all, 1))
+            continue;
+        check(holds(&all, "HTTP/1.1 299 "), "URL", "a stream streams", all.data);
+        write_file(file, "", 0, 0600);
+        check(get_chunks(fd, &rest) == (i == 0), "URL", "what breaks off has no end", rest.data);
+        check(holds(&rest, "two") == (i == 0), "URL", "and what does not goes on", rest.data);
+        unlink(file);
+        close(fd);
+        bytes_free(&all);
+        bytes_free(&rest);
+    }
 }
 
 /* ---- A build while it serves --------------------------------------------------------------- */
@@ -1546,6 +1644,9 @@ static void run_cases(const char *directory) {
     workers_of_the_shipped_runtime();
     no_orphans();
     extensions();
+    requests_as_events();
+    answers_as_responses();
+    stream_as_it_is_written(directory);
     builds(directory);
     commands(directory);
     bad_starts(directory);

@@ -16,14 +16,17 @@
  * InvokeWithResponseStream, the retries of asynchronous invocations, and extensions, but for one
  * within the runtime's process, which registers to be ended by SIGTERM and gets no events.
  *
+ * What serve has no other route for is a request to the function's URL: it goes to the function as an
+ * event of payload format 2.0, and what comes of it goes back as HTTP, a stream as it is written.
+ *
  * Of the function's configuration serve has the variables, to be read and changed at
  * /2015-03-31/functions/{name}/configuration; the invocation after a change is cold, and so is the
  * one after the executable was built anew.
  *
  * One thread, one poll loop; both listening sockets on 127.0.0.1. Sections, low level first:
  * settings, text, invocations, connections, picture, replies, the end of an invocation, the
- * function's variables, execution environment, Runtime API, Extensions API, Invoke API, requests,
- * loop, command line.
+ * function's variables, execution environment, Runtime API, Extensions API, Invoke API,
+ * function URL, requests, loop, command line.
  *
  * Build: cc -std=c11 -O2 test/lambda/local_lambda.c test/lambda/wire.c -o local_lambda
  *
@@ -31,6 +34,7 @@
 #define _GNU_SOURCE 1
 #include "wire.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -69,20 +73,21 @@ enum {
     LOG_TAIL = 4096,                /* X-Amz-Log-Result */
     CLIENT_CONTEXT_MAX = 3583,      /* of X-Amz-Client-Context, by the Invoke page */
     QUEUE_MAX = 1000,               /* invocations in line; the next one is throttled */
-    SIDE_MAX = 450,     /* connections on each side, since most shells allow 1,024 descriptors */
-    NAME_SIZE = 256,    /* of a request id, or of the name or ARN of a function */
-    TARGET_SIZE = 1024, /* a longer one is none of ours */
-    EXPIRED_MAX = 64,   /* request ids remembered after their time-out */
-    INIT_SECONDS = 10,  /* from exec to the first poll */
-    LOST_MS = 1000,   /* a worker whose connection is gone may answer on another one for so long */
-    EXIT_MS = 2000,   /* from init/error to the exit that must follow at once */
-    BUSY_TRIES = 200, /* of exec, 10 ms apart, while the executable is being written */
-    TERM_MS = 300     /* from SIGTERM to SIGKILL, with an extension within the runtime only */
+    SIDE_MAX = 450,    /* connections on each side, since most shells allow 1,024 descriptors */
+    NAME_SIZE = 256,   /* of a request id, or of the name or ARN of a function */
+    PAIRS_MAX = 256,   /* names in a query or a head; those behind them do not count */
+    EXPIRED_MAX = 64,  /* request ids remembered after their time-out */
+    INIT_SECONDS = 10, /* from exec to the first poll */
+    LOST_MS = 1000,    /* a worker whose connection is gone may answer on another one for so long */
+    EXIT_MS = 2000,    /* from init/error to the exit that must follow at once */
+    BUSY_TRIES = 200,  /* of exec, 10 ms apart, while the executable is being written */
+    TERM_MS = 300      /* from SIGTERM to SIGKILL, with an extension within the runtime only */
 };
 
 #define API "/2018-06-01"
 #define EXTENSION "/2020-01-01/extension"
 #define FUNCTIONS "/2015-03-31/functions/"
+#define PRELUDE_END "\0\0\0\0\0\0\0\0"
 #define JSON "Content-Type: application/json\r\n"
 #define TEXT "Content-Type: text/plain; charset=utf-8\r\n"
 
@@ -195,6 +200,8 @@ static const char *const state_name[] = {"Ready", "Running", "InvocationResponse
                                          "InvocationErrorResponse", "ResponseSent"};
 
 struct peer;
+struct invocation;
+static void reply_invoked(struct invocation *);
 
 struct invocation {
     struct invocation *next;
@@ -204,6 +211,8 @@ struct invocation {
     char *content_type, *client_context, *tenant_id; /* NULL when the caller sent none */
     char *trace_id;
     struct peer *caller; /* NULL: asynchronous, or run and trace, or the caller has gone */
+    void (*reply)(struct invocation *); /* to the caller; and how much of a stream it has had: */
+    enum { WHOLE, PRELUDE, STREAM, BROKEN } stream;
     bool wants_log, lost;
     uint64_t started_us, deadline_us, deadline_ms; /* the last one since 1970, for the function */
     uint64_t init_us;                              /* 0: warm */
@@ -240,6 +249,7 @@ static struct invocation *enqueue(struct bytes *event, char *trace_id) {
         die("no memory for an invocation");
     make_uuid(v->id);
     make_uuid(v->nonce);
+    v->reply = reply_invoked;
     v->trace_id = trace_id == NULL ? make_trace_id() : trace_id;
     v->event = *event;
     *event = (struct bytes){0};
@@ -757,7 +767,7 @@ static void finish(struct invocation *v, uint64_t ended_us) {
     if (v->state != QUEUED)
         report(v, ended_us);
     if (v->caller != NULL)
-        reply_invoked(v);
+        v->reply(v);
     else if (v->failed && settings.mode == MODE_SERVE)
         say("invocation %s failed, and nobody waits for it: %s", v->id, text_of(&v->answer));
     if (settings.mode == MODE_RUN)
@@ -1223,6 +1233,22 @@ static struct invocation *find_served(const char *id) {
     return v;
 }
 
+/* Up to 1,023 bytes of it; valid as what f() makes. */
+static const char *field(const struct request *r, const char *name) {
+    size_t n = 0;
+    const char *value = request_field(r, name, &n);
+    return f("%.*s", (int)n, value == NULL ? "" : value);
+}
+
+/* For a function URL. What is no HTTP response of its own gets a head that fits. */
+static void begin_stream(struct invocation *v, const char *type) {
+    v->stream = PRELUDE;
+    if (strcmp(type, "application/vnd.awslambda.http-integration-response") != 0) {
+        bytes_format(&v->answer, "{\"headers\":{\"Content-Type\":%s}}", json(type));
+        bytes_append(&v->answer, PRELUDE_END, sizeof PRELUDE_END - 1);
+    }
+}
+
 /* The head of a response or error: everything that Lambda checks before it reads the body. */
 static void begin_answer(struct peer *p, const struct request *r, const char *given,
                          enum state to) {
@@ -1256,6 +1282,8 @@ static void begin_answer(struct peer *p, const struct request *r, const char *gi
     } else {
         v->state = to;
         p->answering = v;
+        if (mode != NULL && to == RESPONDING && v->reply != reply_invoked)
+            begin_stream(v, field(r, "Content-Type"));
     }
 }
 
@@ -1277,9 +1305,8 @@ static void take_answer(struct invocation *v, struct request *r) {
     const char *type = request_field(&trailers, "Lambda-Runtime-Function-Error-Type", &n);
     if (type != NULL)
         log_line(v, f("RequestId: %s Error: the stream ended with %.*s", v->id, (int)n, type));
-    v->answer = r->body;
-    r->body = (struct bytes){0};
-    v->failed = v->is_final = v->state == RESPONDING_ERROR;
+    bytes_append(&v->answer, r->body.data, r->body.length);
+    v->failed = v->is_final = v->state == RESPONDING_ERROR || (type != NULL && v->stream != WHOLE);
 }
 
 static void accepted(struct peer *p) {
@@ -1485,6 +1512,273 @@ static void configuration(struct peer *p, struct request *r) {
     reply_configuration(p, "", "");
 }
 
+/* ---- The function URL ---------------------------------------------------------------------- */
+
+/* On the heap, in origin form, also of a request that has it in absolute form: http://host before the
+ * path. */
+static char *copy_target(const struct request *r) {
+    size_t at = r->target[0] == '/' ? 0 : strlen("http://");
+    while (at < r->target_length && r->target[at] != '/')
+        at++;
+    return copy(r->target + at, r->target_length - at);
+}
+
+/* RFC 3986 2.1, in place. */
+static void decode_percent(char *text) {
+    char *to = text;
+    for (unsigned byte; *text != '\0'; text++) {
+        int n = 0;
+        bool encoded = sscanf(text, "%%%2x%n", &byte, &n) == 1 && n == 3;
+        *to++ = encoded ? (char)byte : *text;
+        text += encoded ? 2 : 0;
+    }
+    *to = '\0';
+}
+
+/* A member of payload format 2.0: names and values, which are taken apart in place. What comes more
+ * than once becomes one, with commas. Cookies are not among the headers. */
+static void append_pairs(struct bytes *to, const char *member, char *text, bool is_query) {
+    char *names[PAIRS_MAX], *one;
+    struct bytes values[PAIRS_MAX] = {0};
+    size_t count = 0, i;
+    while (count < PAIRS_MAX && (one = strsep(&text, is_query ? "&" : "\r\n")) != NULL) {
+        char *value = one + strcspn(one, is_query ? "=" : ":");
+        if (*value != '\0')
+            *value++ = '\0';
+        if (is_query) {
+            decode_percent(one);
+            decode_percent(value);
+        }
+        for (char *c = one; *c != '\0' && !is_query; c++)
+            *c = (char)tolower((unsigned char)*c);
+        for (size_t n = strlen(value); n > 0 && strchr(" \t", value[n - 1]) != NULL && !is_query;)
+            value[--n] = '\0';
+        if (*one == '\0' || (!is_query && strcmp(one, "cookie") == 0))
+            continue;
+        for (i = 0; i < count && strcmp(names[i], one) != 0; i++)
+            continue;
+        bytes_format(&values[i], i < count ? ",%s" : "%s",
+                     value + (is_query ? 0 : strspn(value, " \t")));
+        names[i] = one;
+        count += i == count;
+    }
+    for (i = 0; i < count; i++) {
+        bytes_format(to, i == 0 ? ",\"%s\":{" : ",", member);
+        bytes_format(to, "%s:", json(names[i]));
+        bytes_text(to, json(text_of(&values[i])));
+        bytes_free(&values[i]);
+    }
+    bytes_text(to, count > 0 ? "}" : "");
+}
+
+/* In base64 unless it is text for certain. */
+static void append_body(struct bytes *to, const struct bytes *body, const char *type) {
+    static const char *const texts[] = {"text/", "/javascript", "/json", "+json", "/xml", "+xml"};
+    bool is_text = body->length == 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        is_text |= strcasestr(type, texts[i]) != NULL;
+    bytes_format(to, ",\"isBase64Encoded\":%s", is_text ? "false" : "true,\"body\":\"");
+    if (!is_text)
+        base64(to, body->data, body->length);
+    else if (body->length > 0) {
+        bytes_text(to, ",\"body\":");
+        json_string(to, body->data, body->length);
+    }
+    bytes_text(to, is_text ? "}" : "\"}");
+}
+
+static void append_url_event(struct bytes *to, const struct request *r) {
+    char id[37], *headers = copy(r->fields, r->fields_length), *cookies = copy_field(r, "Cookie"),
+                 *rest = cookies, *one;
+    const char *before;
+    char *path = copy_target(r), *query = path + strcspn(path, "?");
+    if (*query == '?')
+        *query++ = '\0';
+    make_uuid(id);
+    bytes_format(to, "{\"version\":\"2.0\",\"routeKey\":\"$default\",\"rawPath\":%s", json(path));
+    bytes_format(to, ",\"rawQueryString\":%s", json(query));
+    append_pairs(to, "headers", headers, false);
+    append_pairs(to, "queryStringParameters", query, true);
+    for (before = ",\"cookies\":["; (one = strsep(&rest, "; ")) != NULL;)
+        if (*one != '\0') {
+            bytes_format(to, "%s%s", before, json(one));
+            before = ",";
+        }
+    bytes_text(to, before[1] == '\0' ? "]" : "");
+    bytes_format(to,
+                 ",\"requestContext\":{\"accountId\":\"anonymous\",\"apiId\":\"local\","
+                 "\"domainPrefix\":\"local\",\"requestId\":\"%s\",\"routeKey\":\"$default\","
+                 "\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%jd,\"domainName\":%s",
+                 id, utc("%d/%b/%Y:%H:%M:%S +0000"), (intmax_t)time(NULL) * 1000,
+                 json(field(r, "Host")));
+    bytes_format(to, ",\"http\":{\"method\":\"%.*s\",\"path\":%s", (int)r->method_length, r->method,
+                 json(path));
+    bytes_format(to, ",\"protocol\":\"HTTP/1.1\",\"sourceIp\":\"127.0.0.1\",\"userAgent\":%s}}",
+                 json(field(r, "User-Agent")));
+    append_body(to, &r->body, field(r, "Content-Type"));
+    free(headers);
+    free(cookies);
+    free(path);
+}
+
+/* What a function answers, and what a stream of HTTP begins with. */
+enum part { STATUS, BODY, IS_BASE64, HEADERS, COOKIES, PARTS };
+
+/* A string, or a number, true or false as it stands there; null is nothing. */
+static bool take_scalar(const char **at, struct bytes *to) {
+    *at += strspn(*at, " \t\r\n");
+    if (**at == '"')
+        return take_string(at, to);
+    size_t n = strcspn(*at, " \t\r\n,:[]{}");
+    bytes_append(to, *at, **at == 'n' ? 0 : n);
+    *at += n;
+    return n > 0;
+}
+
+static void skip_value(const char **at) {
+    struct bytes text = {0};
+    int depth = 0;
+    do {
+        *at += strspn(*at, " \t\r\n,:");
+        if (!take_scalar(at, &text))
+            depth += strchr("{[", *(*at)++) != NULL ? 1 : -1;
+    } while (depth > 0);
+    bytes_free(&text);
+}
+
+/* Members of valid JSON: of the object with the PARTS, of the HEADERS within, or the array of COOKIES.
+ * False when they are not what they have to be. The framing is left to us. */
+static bool take_parts(const char **at, struct bytes part[PARTS], enum part in) {
+    static const char *const names[] = {"statusCode", "body", "isBase64Encoded", "headers",
+                                        "cookies"};
+    struct bytes name = {0}, value = {0};
+    bool right = true, more = take(at, in == COOKIES ? '[' : '{');
+    for (; more && !take(at, in == COOKIES ? ']' : '}'); take(at, ',')) {
+        enum part i = 0;
+        name.length = value.length = 0;
+        bytes_text(&name, in == COOKIES ? "Set-Cookie" : "");
+        if (in != COOKIES && take_string(at, &name))
+            take(at, ':');
+        const char *here = *at;
+        while (i < PARTS && strcmp(text_of(&name), names[i]) != 0)
+            i++;
+        if (in == PARTS && i < PARTS)
+            right &= i < HEADERS ? take_scalar(&here, &part[i]) : take_parts(&here, part, i);
+        else if (in != PARTS) {
+            right &= take_scalar(&here, &value) && name.length > 0 &&
+                     strcspn(name.data, "\r\n: |") == name.length &&
+                     strcspn(text_of(&value), "\r\n") == value.length;
+            if (strcasestr("|connection|content-length|date|transfer-encoding|",
+                           f("|%s|", name.data)) == NULL)
+                bytes_format(&part[HEADERS], "%s: %s\r\n", name.data, text_of(&value));
+        }
+        skip_value(at);
+    }
+    bytes_free(&name);
+    bytes_free(&value);
+    return right && more;
+}
+
+/* The text as a response or, of a stream, as the head of one. False when it is none. */
+static bool reply_http(struct invocation *v, struct bytes *text) {
+    struct bytes part[PARTS] = {0}, *body = &part[BODY], *status = &part[STATUS];
+    const char *at = text_of(text);
+    size_t wrong;
+    bool right = json_is_valid(at, text->length, &wrong), whole = v->stream == WHOLE;
+    bool has_parts = right && take_parts(&at, part, PARTS);
+    if (status->length == 0 && whole) { /* any JSON is a body */
+        bytes_free(&part[HEADERS]);
+        body = text;
+    } else if ((right = has_parts) && strcmp(text_of(&part[IS_BASE64]), "true") == 0) {
+        body = &part[COOKIES];
+        right = base64_decode(body, part[BODY].data, part[BODY].length);
+    }
+    bytes_text(status, status->length == 0 ? "200 " : " ");
+    right &= status->length == 4 && strchr("2345", text_of(status)[0]) != NULL;
+    const char *type = strcasestr(text_of(&part[HEADERS]), "content-type:");
+    bytes_format(&part[HEADERS], "%sx-amzn-RequestId: %s\r\n", type == NULL ? JSON : "", v->id);
+    if (right && whole)
+        reply(v->caller, status->data, text_of(&part[HEADERS]), body);
+    else if (right)
+        bytes_format(&v->caller->out, "HTTP/1.1 %s\r\n%sTransfer-Encoding: chunked\r\n\r\n",
+                     status->data, text_of(&part[HEADERS]));
+    for (size_t i = 0; i < PARTS; i++)
+        bytes_free(&part[i]);
+    return right;
+}
+
+/* The caller gets what has come of a stream: the head, once the prelude is whole, and all behind. */
+static void pass_on(struct invocation *v) {
+    struct bytes *all = &v->answer, prelude = {0};
+    const char *end = memmem(text_of(all), all->length, PRELUDE_END, sizeof PRELUDE_END - 1);
+    if (v->caller != NULL && v->stream == PRELUDE && end != NULL) {
+        bytes_append(&prelude, all->data, (size_t)(end - all->data));
+        bytes_drop_front(all, prelude.length + sizeof PRELUDE_END - 1);
+        v->stream = reply_http(v, &prelude) ? STREAM : BROKEN;
+        bytes_free(&prelude);
+    }
+    if (v->caller == NULL || v->stream != STREAM || all->length == 0)
+        return;
+    if (!v->caller->is_head) {
+        bytes_format(&v->caller->out, "%zx\r\n", all->length);
+        bytes_append(&v->caller->out, all->data, all->length);
+        bytes_text(&v->caller->out, "\r\n");
+    }
+    all->length = 0;
+    peer_flush(v->caller);
+}
+
+/* Of a chunked request that is arriving, what is whole; only its head is kept. */
+static void take_chunks(struct peer *p, size_t head) {
+    const char *at = text_of(&p->in) + head, *end = p->in.data + p->in.length, *line;
+    while ((line = memmem(at, (size_t)(end - at), "\r\n", 2)) != NULL) {
+        size_t size = strtoul(at, NULL, 16);
+        if (size == 0 || (size_t)(end - line) < size + 4)
+            break;
+        bytes_append(&p->answering->answer, line + 2, size);
+        at = line + 2 + size + 2;
+    }
+    memmove(p->in.data + head, at, (size_t)(end - at));
+    p->in.length = head + (size_t)(end - at);
+    pass_on(p->answering);
+}
+
+/* A stream that breaks off has no last chunk. */
+static void reply_url(struct invocation *v) {
+    struct peer *p = v->caller;
+    p->waiting = false;
+    p->dirty = true;
+    if (!v->failed)
+        pass_on(v);
+    if (v->stream == STREAM) {
+        bytes_text(&p->out, v->failed || p->is_head ? "" : "0\r\n\r\n");
+        p->closing |= v->failed;
+        peer_flush(p);
+    } else if (v->failed || v->stream != WHOLE || !reply_http(v, &v->answer)) {
+        say("the function URL answers 502: %s", text_of(&v->answer));
+        reply_text(p, "502 Bad Gateway", JSON, "Internal Server Error");
+    }
+}
+
+/* Any method and path that no other route has. */
+static void call_url(struct peer *p, struct request *r) {
+    struct bytes event = {0};
+    append_url_event(&event, r);
+    if (r->http_1_0)
+        reply_text(p, "505 HTTP Version Not Supported", JSON, "null");
+    else if (event.length > EVENT_MAX)
+        reply_text(p, "413 Content Too Large", JSON, "null");
+    else if (count_invocations(IN_LINE) >= QUEUE_MAX)
+        reply_text(p, "429 Too Many Requests", JSON, "null");
+    else {
+        struct invocation *v = enqueue(&event, copy_field(r, "X-Amzn-Trace-Id"));
+        v->reply = reply_url;
+        v->caller = p;
+        p->waiting = true;
+    }
+    bytes_free(&event);
+}
+
 /* ---- Requests as they arrive -------------------------------------------------------------- */
 
 static const struct route {
@@ -1517,22 +1811,12 @@ static bool is_method(const struct route *route, const struct request *r) {
            memcmp(route->method, r->method, r->method_length) == 0;
 }
 
-/* In origin form, also of a request that has it in absolute form: http://host before the path. */
-static void read_target(const struct request *r, char target[TARGET_SIZE]) {
-    size_t at = r->target[0] == '/' ? 0 : strlen("http://");
-    while (at < r->target_length && r->target[at] != '/')
-        at++;
-    size_t n = r->target_length - at;
-    snprintf(target, TARGET_SIZE, "%.*s", n < TARGET_SIZE ? (int)n : 0, r->target + at);
-}
-
 /* A route of that path, if there is one: with that method, rather than with another. In `name`
  * what stands for its *, as far as it fits. */
 static const struct route *find_route(const struct peer *p, const struct request *r,
                                       char name[NAME_SIZE]) {
     const struct route *found = NULL;
-    char path[TARGET_SIZE];
-    read_target(r, path);
+    char *path = copy_target(r);
     path[strcspn(path, "?")] = '\0';
     for (const struct route *it = routes; it < routes + sizeof routes / sizeof *routes; it++) {
         if (it->is_runtime != p->is_runtime || (it->snap_start && !settings.snap_start) ||
@@ -1542,6 +1826,7 @@ static const struct route *find_route(const struct peer *p, const struct request
                  path + strcspn(it->path, "*"));
         found = it;
     }
+    free(path);
     return found;
 }
 
@@ -1564,32 +1849,21 @@ static void refuse_route(struct peer *p, struct request *r) {
                         f("expected %s", other->method));
 }
 
+static const struct route url = {.serve = call_url};
 static const struct route no_route = {.title = "(no call of the API)", .serve = refuse_route};
-
-/* RFC 3986 2.1, in place. */
-static void decode_percent(char *text) {
-    char *to = text;
-    for (unsigned byte; *text != '\0'; text++) {
-        int n = 0;
-        bool encoded = sscanf(text, "%%%2x%n", &byte, &n) == 1 && n == 3;
-        *to++ = encoded ? (char)byte : *text;
-        text += encoded ? 2 : 0;
-    }
-    *to = '\0';
-}
 
 /* Whom the request is for: `name` is as in the path, perhaps an ARN, and becomes NAME or
  * NAME:QUALIFIER. */
 static bool is_for_us(const struct request *r, char name[NAME_SIZE]) {
-    char target[TARGET_SIZE];
+    char *target = copy_target(r);
     size_t n = strlen(settings.function), length = strlen(name);
-    read_target(r, target);
     const char *qualifier = strstr(target, "Qualifier=");
     if (qualifier != NULL) {
         qualifier += strlen("Qualifier=");
         snprintf(name + length, NAME_SIZE - length, ":%.*s", (int)strcspn(qualifier, "&"),
                  qualifier);
     }
+    free(target);
     decode_percent(name);
     const char *arn = strstr(name, ":function:"), *only = arn == NULL ? name : arn + 10;
     memmove(name, only, strlen(only) + 1);
@@ -1627,9 +1901,12 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
     size_t n, have = p->in.length - r->head_length;
     const char *length = request_field(r, "Content-Length", &n);
     uint64_t announced = length == NULL ? 0 : strtoull(length, NULL, 10);
-    p->route = found == NULL || !is_method(found, r) ? &no_route
-               : !p->is_runtime && !is_for_us(r, id) ? &no_function
-                                                     : found;
+    bool is_api = p->is_runtime || (strspn(r->target, "/0123456789-") == strlen("/2015-03-31/") &&
+                                    strncmp(r->target + 12, "functions/", 10) == 0);
+    p->route = found == NULL && !is_api                ? &url
+               : found == NULL || !is_method(found, r) ? &no_route
+               : !p->is_runtime && !is_for_us(r, id)   ? &no_function
+                                                       : found;
     if (p->route->answer != 0)
         begin_answer(p, r, id, p->route->answer);
     if (p->route->serve == next_invocation && (announced > 0 || r->chunked))
@@ -1683,6 +1960,9 @@ static void read_requests(struct peer *p) {
             begin_request(p, &r, reading == REQUEST_COMPLETE);
         if (reading == REQUEST_COMPLETE && p->route != NULL && !p->closing)
             end_request(p, &r);
+        if (reading == REQUEST_INCOMPLETE && r.chunked && p->answering != NULL &&
+            p->answering->stream != WHOLE)
+            take_chunks(p, r.head_length);
         request_free(&r);
         if (reading != REQUEST_COMPLETE)
             return;
