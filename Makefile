@@ -64,7 +64,7 @@ help:
 	@echo 'make zip      function.zip for Lambda; make ARCH=arm64 zip for Graviton'
 	@echo 'make deploy, make invoke, make undeploy   by the AWS CLI;' \
 		'HANDLER, FUNCTION, ROLE, EVENT, MEMORY, TIMEOUT'
-	@echo 'make bench    measures bootstrap, and PEERS, against the least that is possible'
+	@echo 'make bench    measures bootstrap, and PEERS (or all), against the least that is possible'
 	@echo 'make size     sizes of the executable, and what is largest in it'
 	@echo 'make clean    removes what was built'
 
@@ -90,9 +90,15 @@ run trace: $(OURS) build/local_lambda
 serve: $(OURS) build/local_lambda
 	@build/local_lambda serve
 
-# Beside others: make bench PEERS="name=path other=path"; further options: build/bench --help
-bench: bootstrap build/bench build/floor build/floor+return
-	build/bench $(BENCHFLAGS) --floor build/floor ./bootstrap build/floor+return $(PEERS)
+# Beside others: make bench PEERS=all, PEERS="bash python" or PEERS="name=path"; build/bench --help. The
+# tables and the picture are made of build/bench.json, which stays. Ctrl-C ends the measuring only.
+BUILT = all glibc go bash python node
+bench: bootstrap build/bench build/report build/floor build/floor+return
+	@trap : INT; build/bench $(BENCHFLAGS) --output build/bench.json --floor build/floor ./bootstrap \
+		build/floor+return $(if $(filter $(BUILT),$(PEERS)),$$(sh test/bench/peers.sh build/peers $(filter $(BUILT),$(PEERS)))) \
+		$(filter-out $(BUILT),$(PEERS)); status=$$?; \
+	[ -s build/bench.json ] && build/report build/bench.json && \
+		build/report --svg build/bench.svg build/bench.json && exit $$status
 
 size: bootstrap
 	@wc -c < bootstrap | sed 's/$$/ bytes, stripped/'
@@ -138,12 +144,12 @@ build/echo build/probe build/arm64/echo build/arm64/probe $(EXAMPLES): | build/h
 # Programs that include bootstrap.c, with a double of the system under it; that play Lambda; or that
 # measure. OPTIONS are what one of them has more than the others.
 PROGRAMS = $(addprefix build/,unit faults fuzz fuzz_seeds exhaustive end_to_end sandbox soak \
-	local_lambda lambda_test bench)
+	local_lambda lambda_test bench report)
 TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
 build/unit build/faults build/end_to_end build/sandbox build/soak: build/%: test/runtime/%.c
 build/fuzz build/fuzz_seeds build/exhaustive: test/runtime/fuzz.c
 build/local_lambda build/lambda_test: build/%: test/lambda/%.c
-build/bench: test/bench/bench.c
+build/bench build/report: build/%: test/bench/%.c
 build/unit build/faults build/fuzz build/fuzz_seeds build/exhaustive: \
 	bootstrap.c $(wildcard test/runtime/*.h)
 $(PROGRAMS): test/lambda/wire.c test/lambda/wire.h | build
@@ -157,7 +163,7 @@ build/fuzz_seeds: OPTIONS = -g $(SANITIZED) -DREPLAY -Wno-format-truncation
 build/exhaustive: OPTIONS = -DREPLAY
 build/fuzz: HOST_CC = clang
 build/fuzz: OPTIONS = -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-build/bench: LIBRARIES = -lm
+build/report: LIBRARIES = -lm
 
 # The floor of the bench, without any libc.
 FLOOR = -std=c11 $(WARNINGS) -Os -static -s -nostdlib -ffreestanding -fno-pie -no-pie \

@@ -1,0 +1,779 @@
+/* report.c - tables, CSV and a picture of what bench.c has measured, from its JSON: now or later.
+ *
+ *   report FILE.json                    tables in Markdown
+ *   report --csv FILE.json              all figures, one a line
+ *   report --svg PICTURE.svg FILE.json  the picture alone
+ *
+ * A median has an interval that holds the true one in 95 of 100 runs, from the ranks of the samples; of
+ * several processes, from the ranks of their medians, since the samples of one are alike. Compared are
+ * medians only: as a ratio to the floor's, and as the distance from it, which moves less.
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#define _GNU_SOURCE 1
+#include "../lambda/wire.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PROGRAMS_MAX = 14,
+    RESULTS_MAX = PROGRAMS_MAX * 64,
+    RANK_SAMPLES = 6, /* fewer have no interval */
+    TAIL_SAMPLES = 100,
+};
+
+__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...) {
+    int reason = errno;
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("report: ", stderr);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    if (format[strlen(format) - 1] == ':') /* asks for errno's text */
+        fprintf(stderr, " %s", strerror(reason));
+    fputc('\n', stderr);
+    exit(1);
+}
+
+/* ---- JSON: what is asked for by name, of a text that is known to be valid ------------------- */
+
+static const char *file_name;
+
+static const char *skip_blanks(const char *at) {
+    return at + strspn(at, " \t\r\n");
+}
+
+static const char *skip_value(const char *at) {
+    int depth = 0;
+    do {
+        at = skip_blanks(at);
+        depth += *at == '{' || *at == '[' ? 1 : *at == '}' || *at == ']' ? -1 : 0;
+        if (*at == '"')
+            for (at++; *at != '"'; at++)
+                at += *at == '\\';
+        if (strchr("{}[],:\"", *at) != NULL)
+            at++;
+        else
+            at += strcspn(at, " \t\r\n{}[],:\"");
+    } while (depth > 0);
+    return at;
+}
+
+/* The first value of an object or an array, or NULL; then each next one. */
+static const char *next_value(const char *at, char opening) {
+    at = skip_blanks(at);
+    if (*at != (opening != '\0' ? opening : ','))
+        return NULL;
+    at = skip_blanks(at + 1);
+    return *at == ']' || *at == '}' ? NULL : at;
+}
+
+/* NULL when the object has none of this name. */
+static const char *member(const char *object, const char *name) {
+    size_t length = strlen(name);
+    for (const char *at = next_value(object, '{'); at != NULL; at = next_value(at, '\0')) {
+        const char *value = skip_blanks(skip_value(at)) + 1;
+        if (strncmp(at + 1, name, length) == 0 && at[1 + length] == '"')
+            return skip_blanks(value);
+        at = skip_value(value);
+    }
+    return NULL;
+}
+
+/* A string, with its simple escapes taken out. */
+static char *string_of(const char *at) {
+    char *text = strndup(at + 1, (size_t)(skip_value(at) - at) - 2), *to = text;
+    for (const char *from = text; *from != '\0'; from++)
+        if (*from == '\\' && from[1] == 'u') {
+            *to++ = ' '; /* a control character */
+            from += 5;
+        } else
+            *to++ = *(from += *from == '\\');
+    *to = '\0';
+    return text;
+}
+
+static const char *needed(const char *object, const char *name, char first) {
+    const char *value = member(object, name);
+    if (value == NULL || *value != first)
+        die("%s: \"%s\" is expected, as build/bench writes it", file_name, name);
+    return value;
+}
+
+/* ---- Figures ------------------------------------------------------------------------------ */
+
+struct samples {
+    double *at;
+    size_t count;
+};
+
+static struct result {
+    size_t program;
+    char *group, *item, *unit, *failed; /* failed: the reason, or NULL */
+    struct samples all, medians;        /* in order; the medians are those of several processes */
+} results[RESULTS_MAX];
+static size_t result_count;
+
+static struct program { char *name, *version; } programs[PROGRAMS_MAX];
+static size_t program_count, floor_program = PROGRAMS_MAX;
+static const char *run; /* the whole text */
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void keep(struct samples *s, double value) {
+    s->at = realloc(s->at, (s->count + 1) * sizeof *s->at);
+    if (s->at == NULL)
+        die("no memory");
+    s->at[s->count++] = value;
+}
+
+/* Nearest rank. */
+static double percentile(const struct samples *s, size_t percent) {
+    return s->count == 0 ? 0 : s->at[(s->count * percent + 99) / 100 - 1];
+}
+
+/* The median lies between the samples of rank r and n + 1 - r unless fewer than r of n coins fall on
+ * the one side or on the other. Returns the largest such r for 95 %, 0 when there is none. */
+static size_t rank_for_95(size_t n) {
+    double below = 0;
+    for (size_t r = 0; r < n; r++) {
+        below += exp(lgamma((double)n + 1) - lgamma((double)r + 1) - lgamma((double)(n - r) + 1) -
+                     (double)n * log(2));
+        if (below > 0.025)
+            return r;
+    }
+    return 0;
+}
+
+/* false: too few. */
+static bool interval(const struct result *r, double *low, double *high) {
+    const struct samples *s = r->medians.count > 1 ? &r->medians : &r->all;
+    size_t rank = s->count < RANK_SAMPLES ? 0 : rank_for_95(s->count);
+    *low = rank == 0 ? 0 : fmin(s->at[rank - 1], percentile(&r->all, 50));
+    *high = rank == 0 ? 0 : fmax(s->at[s->count - rank], percentile(&r->all, 50));
+    return rank > 0;
+}
+
+static const struct result *find(size_t program, const char *group, const char *item) {
+    for (const struct result *r = results; r < results + result_count; r++)
+        if (r->program == program && strcmp(r->group, group) == 0 && strcmp(r->item, item) == 0)
+            return r;
+    return NULL;
+}
+
+static double p50(const struct result *r) {
+    return r == NULL ? 0 : percentile(&r->all, 50);
+}
+
+/* 0 where there is nothing to compare, or to compare with. */
+static double floor_of(const struct result *r) {
+    bool none = r->all.count == 0 || strstr(r->item, "waiting") != NULL;
+    return none ? 0 : p50(find(floor_program, r->group, r->item));
+}
+
+static void read_samples(struct result *r, const char *at) {
+    for (at = next_value(at, '['); at != NULL; at = next_value(at, '\0')) {
+        struct samples process = {0};
+        const char *value = next_value(at, '[');
+        for (; value != NULL; value = next_value(skip_value(value), '\0')) {
+            keep(&process, strtod(value, NULL));
+            keep(&r->all, process.at[process.count - 1]);
+        }
+        qsort(process.at, process.count, sizeof *process.at, by_value);
+        if (process.count > 0)
+            keep(&r->medians, percentile(&process, 50));
+        free(process.at);
+        at = skip_value(at);
+    }
+    qsort(r->all.at, r->all.count, sizeof *r->all.at, by_value);
+    qsort(r->medians.at, r->medians.count, sizeof *r->medians.at, by_value);
+}
+
+static void read_result(const char *object) {
+    struct result *r = &results[result_count];
+    char *name = string_of(needed(object, "program", '"'));
+    while (r->program < program_count && strcmp(programs[r->program].name, name) != 0)
+        r->program++;
+    if (r->program == program_count || result_count + 1 == RESULTS_MAX)
+        die("%s: too many results, or one of a program that is not listed: %s", file_name, name);
+    r->group = string_of(needed(object, "group", '"'));
+    r->item = string_of(needed(object, "item", '"'));
+    r->unit = string_of(needed(object, "unit", '"'));
+    r->failed = member(object, "failed") == NULL ? NULL : string_of(needed(object, "failed", '"'));
+    read_samples(r, needed(object, "samples", '['));
+    free(name);
+    result_count++;
+}
+
+static void read_run(const char *path) {
+    struct bytes text = {0};
+    char block[65536];
+    size_t wrong = 0, n;
+    FILE *file = fopen(path, "r");
+    file_name = path;
+    while (file != NULL && (n = fread(block, 1, sizeof block, file)) > 0)
+        bytes_append(&text, block, n);
+    if (file == NULL || ferror(file) || fclose(file) != 0)
+        die("%s:", path);
+    if (!json_is_valid(text.data, text.length, &wrong))
+        die("%s: JSON is expected, and it is none from byte %zu on", path, wrong);
+    bytes_append(&text, "", 1);
+    run = text.data;
+    char *least = string_of(needed(run, "floor", '"'));
+    const char *at = next_value(needed(run, "programs", '['), '[');
+    for (; at != NULL && program_count < PROGRAMS_MAX; at = next_value(skip_value(at), '\0')) {
+        struct program *p = &programs[program_count];
+        p->name = string_of(needed(at, "name", '"'));
+        p->version = string_of(needed(at, "version", '"'));
+        if (strcmp(p->name, least) == 0)
+            floor_program = program_count;
+        program_count++;
+    }
+    at = next_value(needed(run, "results", '['), '[');
+    for (; at != NULL; at = next_value(skip_value(at), '\0'))
+        read_result(at);
+    free(least);
+}
+
+/* ---- Tables and CSV ----------------------------------------------------------------------- */
+
+enum { ITEM_WIDTH = 34, NUMBER_WIDTH = 9 };
+
+/* Three significant digits are more than the machine's noise leaves. */
+static void print_number(double value, bool shown) {
+    if (!shown)
+        printf("| %*s ", NUMBER_WIDTH, "-");
+    else
+        printf("| %*.*f ", NUMBER_WIDTH,
+               fabs(value) >= 100 || value == floor(value) ? 0
+               : fabs(value) < 10                          ? 2
+                                                           : 1,
+               value);
+}
+
+/* Of a count, which is the same in every run, one figure is enough. */
+static void print_row(const struct result *r, int name_width) {
+    double scale = strcmp(r->unit, "ns") == 0 ? 1000 : 1, low, high, least = floor_of(r);
+    bool many = r->all.count > 1, known = interval(r, &low, &high);
+    char item[96];
+    snprintf(item, sizeof item, "%s%s%s", r->item, *r->unit == '\0' ? "" : ", ",
+             scale > 1 ? "\302\265s" : r->unit);
+    printf("| %-*s | %-*s ", ITEM_WIDTH + (scale > 1), item, name_width, programs[r->program].name);
+    if (r->failed != NULL && r->all.count == 0) {
+        printf("| failed: %s |\n", r->failed);
+        return;
+    }
+    printf("| %5zu ", r->all.count);
+    print_number(p50(r) / scale, r->all.count > 0);
+    print_number(low / scale, known);
+    print_number(high / scale, known);
+    print_number((p50(r) - least) / scale, least > 0);
+    print_number(p50(r) / least, least > 0);
+    print_number(percentile(&r->all, 90) / scale, many);
+    print_number(percentile(&r->all, 99) / scale, r->all.count >= TAIL_SAMPLES);
+    printf(r->failed == NULL ? "|\n" : "| then failed: %s |\n", r->failed);
+}
+
+/* Markdown that is aligned for the terminal too. The items in the order of measuring, each for one
+ * program below the other. */
+static void print_group(const char *group, int name_width) {
+    static const char dashes[] = "------------------------------------------------------------";
+    static const char *const heads[] = {"p50",     "95 % from", "to", "- floor",
+                                        "x floor", "p90",       "p99"};
+    printf("\n| %-*s | %-*s |     n ", ITEM_WIDTH, group, name_width, "program");
+    for (size_t i = 0; i < 7; i++)
+        printf("| %*s ", NUMBER_WIDTH, heads[i]);
+    printf("|\n|%.*s|%.*s|------:", ITEM_WIDTH + 2, dashes, name_width + 2, dashes);
+    for (size_t i = 0; i < 7; i++)
+        printf("|%.*s:", NUMBER_WIDTH + 1, dashes);
+    puts("|");
+    for (const struct result *r = results; r < results + result_count; r++) {
+        bool seen = strcmp(r->group, group) != 0;
+        for (const struct result *before = results; before < r; before++)
+            seen |= strcmp(before->group, group) == 0 && strcmp(before->item, r->item) == 0;
+        for (size_t i = 0; i < program_count && !seen; i++)
+            if (find(i, group, r->item) != NULL)
+                print_row(find(i, group, r->item), name_width);
+    }
+}
+
+static void print_tables(void) {
+    size_t name_width = sizeof "program" - 1;
+    printf("%s, %s\n%s\n%s\n", string_of(needed(run, "machine", '"')),
+           string_of(needed(run, "date", '"')), string_of(needed(run, "command", '"')),
+           string_of(needed(run, "method", '"')));
+    puts("95 %: where the median lies, by ranks; of several processes, by those of their medians.");
+    for (size_t i = 0; i < program_count; i++) {
+        name_width = strlen(programs[i].name) > name_width ? strlen(programs[i].name) : name_width;
+        if (*programs[i].version != '\0')
+            printf("%s: %s\n", programs[i].name, programs[i].version);
+    }
+    const char *at = next_value(needed(run, "warnings", '['), '[');
+    for (; at != NULL; at = next_value(skip_value(at), '\0'))
+        printf("warning: %s\n", string_of(at));
+    for (const struct result *r = results; r < results + result_count; r++) {
+        bool seen = false;
+        for (const struct result *before = results; before < r; before++)
+            seen |= strcmp(before->group, r->group) == 0;
+        if (!seen)
+            print_group(r->group, (int)name_width);
+    }
+}
+
+static void print_csv(void) {
+    puts("program,group,item,unit,n,p50,low,high,above_floor,ratio,p90,p99,failed");
+    for (const struct result *r = results; r < results + result_count; r++) {
+        double low, high, least = floor_of(r);
+        bool known = interval(r, &low, &high);
+        double figures[] = {p50(r),
+                            low,
+                            high,
+                            p50(r) - least,
+                            p50(r) / least,
+                            percentile(&r->all, 90),
+                            percentile(&r->all, 99)};
+        bool shown[] = {r->all.count > 0,
+                        known,
+                        known,
+                        least > 0,
+                        least > 0,
+                        r->all.count > 1,
+                        r->all.count >= TAIL_SAMPLES};
+        printf("%s,%s,\"%s\",%s,%zu", programs[r->program].name, r->group, r->item, r->unit,
+               r->all.count);
+        for (size_t i = 0; i < 7; i++)
+            printf(shown[i] ? ",%.6g" : ",", figures[i]);
+        for (char *quote = r->failed; quote != NULL && (quote = strchr(quote, '"')) != NULL;)
+            *quote = '\'';
+        printf(",\"%s\"\n", r->failed == NULL ? "" : r->failed);
+    }
+}
+
+/* ---- Picture: its parts ------------------------------------------------------------------- */
+
+enum {
+    WIDTH = 940,
+    MARGIN = 26,
+    LEFT = 160, /* of the plots, behind the names */
+    PLOT = 540, /* width of the first plot, before its columns of figures */
+    ROW = 34,   /* of the first plot */
+    RIDGE = 26, /* highest density */
+    DOT_ROW = 22,
+    DOTS = 270,   /* width of a plot of dots, without the figures behind */
+    SECOND = 545, /* left of the second one beside it */
+    CURVES = 300, /* height of the last plot */
+    BINS = 270,
+    NAME_LENGTH = 18, /* that fits before LEFT */
+    COLORS = 8,
+};
+
+static const char style[] =
+    "<style>\n"
+    "  .paper { fill: #fcfcfb } .ink { fill: #1d2026 } .soft { fill: #667080 }\n"
+    "  .grid { stroke: #e3e6ea } .line { stroke: #1d2026; stroke-width: 1.5 }\n"
+    "  .c0 { color: #8b93a1 } .c1 { color: #d9480f } .c2 { color: #1971c2 } .c3 { color: #2b8a3e }\n"
+    "  .c4 { color: #9c36b5 } .c5 { color: #0b7285 } .c6 { color: #c2255c } .c7 { color: #846200 }\n"
+    "  @media (prefers-color-scheme: dark) {\n"
+    "    .paper { fill: #15181d } .ink { fill: #e9ecf1 } .soft { fill: #98a2b3 }\n"
+    "    .grid { stroke: #2c323b } .line { stroke: #e9ecf1 }\n"
+    "    .c0 { color: #8d97a7 } .c1 { color: #ff8a3d } .c2 { color: #4dabf7 } .c3 { color: #51cf66 }\n"
+    "    .c4 { color: #cc5de8 } .c5 { color: #3bc9db } .c6 { color: #f783ac } .c7 { color: #e6b422 }\n"
+    "  }\n"
+    "  .fill { fill: currentColor } .area { fill: currentColor; fill-opacity: 0.55 }\n"
+    "  .stroke { stroke: currentColor; stroke-width: 2; fill: none }\n"
+    "  .wide { stroke: currentColor; stroke-width: 5 } .ring { fill: none; stroke: currentColor }\n"
+    "  text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif }\n"
+    "  .title { font-size: 19px; font-weight: 600 } .head { font-size: 14px; font-weight: 600 }\n"
+    "  .name { font-weight: 600 } .small { font-size: 11px } .end { text-anchor: end }\n"
+    "  .middle { text-anchor: middle } .number { font-variant-numeric: tabular-nums }\n"
+    "</style>\n";
+
+static const struct units {
+    int step;             /* each is so many of the one before */
+    const char *names[5]; /* NULL ends them */
+} times = {1000, {"ns", "\302\265s", "ms", "s"}}, sizes = {1000, {"B", "KB", "MB", "GB"}},
+  memories = {1024, {"KiB", "MiB", "GiB"}};
+
+/* A logarithmic axis, from `at` on. */
+struct axis {
+    double low, high; /* logarithms */
+    double at, length;
+    const struct units *units;
+};
+
+static struct bytes picture;
+static size_t order[PROGRAMS_MAX]; /* the fastest start first, what failed last */
+
+/* Three digits, as long as there is a unit for it. */
+static const char *readable(double value, const struct units *units) {
+    static char text[32];
+    const char *const *name = units->names;
+    for (; value >= 999.5 && name[1] != NULL; name++)
+        value /= units->step;
+    snprintf(text, sizeof text, value >= 999.5 ? "%.0f %s" : "%.3g %s", value, *name);
+    return text;
+}
+
+static double on_axis(const struct axis *a, double value) {
+    return a->at + (log10(value) - a->low) / (a->high - a->low) * a->length;
+}
+
+/* Makes room for a value. */
+static void take_in(struct axis *a, double value) {
+    if (value <= 0)
+        return;
+    a->low = fmin(a->low, log10(value));
+    a->high = fmax(a->high, log10(value));
+}
+
+static void widen(struct axis *a) {
+    double margin = (a->high - a->low) * 0.04 + 0.02;
+    a->low -= margin;
+    a->high += margin;
+}
+
+/* What is formatted may hold what means something in XML. */
+__attribute__((format(printf, 4, 5))) static void add_text(double x, double y, const char *classes,
+                                                           const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    bytes_format(&picture, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\">", x, y, classes);
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at == '&' || *at == '<' || *at == '>')
+            bytes_format(&picture, "&#%d;", *at);
+        else
+            bytes_append(&picture, at, 1);
+    bytes_text(&picture, "</text>\n");
+}
+
+static void add_line(const char *classes, double x1, double y1, double x2, double y2) {
+    bytes_format(&picture, "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
+                 classes, x1, y1, x2, y2);
+}
+
+static void add_circle(const char *classes, double x, double y, double radius) {
+    bytes_format(&picture, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>\n", classes,
+                 x, y, radius);
+}
+
+/* Lines at 1, and where there is room at 2 and 5, of each decade of a unit. They cross the axis, from
+ * `from` to `to`, where the numbers stand; that of an axis that goes up is at the left. */
+static void add_grid(const struct axis *a, double from, double to) {
+    double decade = fabs(a->length) / (a->high - a->low);
+    for (int power = (int)floor(a->low); power <= (int)ceil(a->high); power++)
+        for (int digit = 1; digit <= 5; digit += digit == 1 ? 1 : 3) {
+            double value = digit * pow(10, power % 3) * pow(a->units->step, power / 3); /* round */
+            double at = on_axis(a, value);
+            bool wanted = decade > 130 || (digit == 1 && (decade > 46 || power % 3 == 0)) ||
+                          (digit == 1 && decade > 30 && power % 2 == 0);
+            if (!wanted || log10(value) < a->low - 1e-9 || log10(value) > a->high + 1e-9)
+                continue;
+            if (a->length < 0) {
+                add_line("grid", from, at, to, at);
+                add_text(from - 8, at + 4, "soft small end number", "%s",
+                         readable(value, a->units));
+            } else {
+                add_line("grid", at, from, at, to);
+                add_text(at, to + 15, "soft small middle number", "%s", readable(value, a->units));
+            }
+        }
+}
+
+/* Cut where it would run off the picture; never within a character of UTF-8. */
+static void add_name(double y, const char *name) {
+    int length = (int)strlen(name), kept = length > NAME_LENGTH ? NAME_LENGTH - 1 : length;
+    while (kept < length && kept > 0 && (name[kept] & 0xc0) == 0x80)
+        kept--;
+    add_text(LEFT - 14, y, "ink name end", "%.*s%s", kept, name,
+             kept < length ? "\342\200\246" : "");
+}
+
+/* Floors are grey, and the first program beside them is the one this is all about. */
+static size_t color_of(size_t program) {
+    size_t place = 0;
+    for (size_t i = 0; i <= program; i++)
+        place += i != floor_program && strncmp(programs[i].name, "floor", 5) != 0;
+    bool is_floor = program == floor_program || strncmp(programs[program].name, "floor", 5) == 0;
+    return is_floor ? 0 : place == 1 ? 1 : 2 + (place - 2) % (COLORS - 2);
+}
+
+static void begin_group(size_t program) {
+    bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(program));
+}
+
+static void sort_programs(void) {
+    for (size_t i = 0; i < program_count; i++) {
+        double start = p50(find(i, "cold", "first poll"));
+        size_t at = i;
+        for (; at > 0; at--) {
+            double before = p50(find(order[at - 1], "cold", "first poll"));
+            if (start <= 0 || (before > 0 && before <= start))
+                break;
+            order[at] = order[at - 1];
+        }
+        order[at] = i;
+    }
+}
+
+/* ---- Picture: cold starts ----------------------------------------------------------------- */
+
+/* Densities in equal steps of the logarithm, smoothed a little, the highest 1. */
+static void densities(const struct samples *s, const struct axis *a, double density[BINS]) {
+    double count[BINS] = {0}, highest = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        double at = (log10(s->at[i]) - a->low) / (a->high - a->low) * (double)BINS;
+        if (at >= 0 && at < (double)BINS)
+            count[(int)at]++;
+    }
+    for (int i = 0; i < BINS; i++) {
+        density[i] = 0;
+        for (int j = i - 6 < 0 ? 0 : i - 6; j <= i + 6 && j < BINS; j++)
+            density[i] += count[j] * exp(-(i - j) * (i - j) / 4.5);
+        highest = fmax(highest, density[i]);
+    }
+    for (int i = 0; i < BINS && highest > 0; i++)
+        density[i] /= highest;
+}
+
+static void add_ridge(const struct result *r, const struct axis *a, double base) {
+    double density[BINS], low, high, middle = on_axis(a, p50(r));
+    densities(&r->all, a, density);
+    bytes_format(&picture, "<path class=\"area\" d=\"M%.1f %.1f", a->at, base);
+    for (int i = 0, flat = 0; i < BINS; i++) {
+        flat = density[i] < 0.005 && i > 0 && i + 1 < BINS && density[i - 1] < 0.005 &&
+               density[i + 1] < 0.005;
+        if (!flat)
+            bytes_format(&picture, "L%.1f %.1f", a->at + (i + 0.5) * a->length / (double)BINS,
+                         base - density[i] * (double)RIDGE);
+    }
+    bytes_format(&picture, "L%.1f %.1fZ\"/>\n", a->at + a->length, base);
+    if (interval(r, &low, &high))
+        add_line("wide", on_axis(a, low), base, fmax(on_axis(a, high), on_axis(a, low) + 1), base);
+    add_line("line", middle, base - (double)RIDGE, middle, base + 3);
+}
+
+static void add_cold_row(size_t program, const struct axis *a, double base) {
+    const struct result *r = find(program, "cold", "first poll");
+    double processor = p50(find(program, "cold", "first poll, processor time"));
+    add_name(base - 4, programs[program].name);
+    add_line("grid", a->at, base, a->at + a->length, base);
+    if (p50(r) <= 0) {
+        add_text(a->at + 6, base - 4, "soft small", "failed: %.90s",
+                 r == NULL || r->failed == NULL ? "not measured" : r->failed);
+        return;
+    }
+    begin_group(program);
+    add_ridge(r, a, base);
+    if (processor > 0)
+        add_circle("ring", on_axis(a, processor), base, 4);
+    bytes_text(&picture, "</g>\n");
+    add_text(WIDTH - MARGIN - 145, base - 4, "ink number end", "%s", readable(p50(r), &times));
+    if (floor_of(r) > 0 && program != floor_program)
+        add_text(WIDTH - MARGIN - 65, base - 4, "soft number end", "+%s",
+                 readable(fmax(p50(r) - floor_of(r), 0), &times));
+    add_text(WIDTH - MARGIN, base - 4, "soft number end", "%s",
+             processor > 0 ? readable(processor, &times) : "-");
+}
+
+/* Tails are cut at p99, so that one hiccup does not squeeze all the rest. Returns where it ends. */
+static double add_cold(double top) {
+    struct axis a = {99, -99, LEFT, PLOT, &times};
+    double bottom = top + 30 + (double)ROW * (double)program_count;
+    for (size_t i = 0; i < program_count; i++) {
+        const struct result *r = find(i, "cold", "first poll");
+        if (p50(r) > 0) {
+            take_in(&a, percentile(&r->all, 1));
+            take_in(&a, percentile(&r->all, 99));
+            take_in(&a, p50(find(i, "cold", "first poll, processor time")));
+        }
+    }
+    add_text(MARGIN, top, "ink head", "Start");
+    add_text(MARGIN + 45, top, "soft small",
+             "to the first poll, %.0f times in turn; line: median, bar below: its 95 %% interval, "
+             "ring: processor time",
+             strtod(needed(run, "starts", *member(run, "starts")), NULL));
+    if (a.low > a.high)
+        return top + 30;
+    widen(&a);
+    add_text(WIDTH - MARGIN - 145, top + 20, "soft small end", "median");
+    add_text(WIDTH - MARGIN - 65, top + 20, "soft small end", "above floor");
+    add_text(WIDTH - MARGIN, top + 20, "soft small end", "processor");
+    add_grid(&a, top + 18, bottom);
+    for (size_t i = 0; i < program_count; i++)
+        add_cold_row(order[i], &a, top + 30 + (double)ROW * (double)(i + 1) - 6);
+    return bottom + 48;
+}
+
+/* ---- Picture: dots ------------------------------------------------------------------------ */
+
+static void add_dots(double x, double top, const char *title, const char *group, const char *item,
+                     const struct units *units) {
+    struct axis a = {99, -99, x, DOTS, units};
+    double low, high, bottom = top + 16 + (double)DOT_ROW * (double)program_count;
+    for (size_t i = 0; i < program_count; i++)
+        take_in(&a, p50(find(i, group, item)));
+    add_text(x, top, "ink head", "%s", title);
+    if (a.low > a.high)
+        return;
+    widen(&a);
+    add_grid(&a, top + 12, bottom);
+    for (size_t i = 0; i < program_count; i++) {
+        const struct result *r = find(order[i], group, item);
+        double y = top + 28 + (double)DOT_ROW * (double)i,
+               dot = p50(r) > 0 ? on_axis(&a, p50(r)) : x;
+        if (p50(r) <= 0) {
+            add_text(x + 4, y + 4, "soft small", r != NULL && r->failed != NULL ? "failed" : "-");
+            continue;
+        }
+        add_line("grid", x, y, dot, y);
+        begin_group(order[i]);
+        if (r->all.count > 1 && interval(r, &low, &high))
+            add_line("wide", on_axis(&a, low), y, on_axis(&a, high), y);
+        add_circle("fill", dot, y, 4);
+        bytes_text(&picture, "</g>\n");
+        add_text(dot + 9, y + 4.5, "ink number", "%s", readable(p50(r), units));
+    }
+}
+
+/* Two beside each other, twice. */
+static double add_all_dots(double top) {
+    double height = 16 + (double)DOT_ROW * (double)program_count + 56;
+    for (size_t i = 0; i < 2 * program_count; i++)
+        add_name(top + (i < program_count ? 0 : height) + 32 +
+                     (double)DOT_ROW * (double)(i % program_count),
+                 programs[order[i % program_count]].name);
+    add_dots(LEFT, top, "Serving an event of 16 B", "warm Content-Length", "16 B", &times);
+    add_dots(SECOND, top, "Package, zipped", "cost", "package, zipped", &sizes);
+    add_dots(LEFT, top + height, "Private memory after an event", "cost",
+             "private memory after a response", &memories);
+    add_dots(SECOND, top + height, "Files mapped, with interpreter and libraries", "cost",
+             "files mapped", &sizes);
+    return top + 2 * height;
+}
+
+/* ---- Picture: cost by size ---------------------------------------------------------------- */
+
+static const struct {
+    const char *item;
+    double size;
+} events[] = {
+    {"16 B", 16}, {"2 KB", 2048}, {"100 KB", 102400}, {"1 MB", 1048576}, {"6 MB", 6291456}};
+enum { EVENTS = sizeof events / sizeof events[0] };
+
+static void add_curve(size_t program, const struct axis *x, const struct axis *y) {
+    begin_group(program);
+    bytes_text(&picture, "<path class=\"stroke\" d=\"");
+    for (size_t i = 0, points = 0; i < EVENTS; i++) {
+        double time = p50(find(program, "warm Content-Length", events[i].item));
+        if (time > 0)
+            bytes_format(&picture, "%c%.1f %.1f", points++ == 0 ? 'M' : 'L',
+                         on_axis(x, events[i].size), on_axis(y, time));
+    }
+    bytes_text(&picture, "\"/>\n</g>\n");
+}
+
+/* Names at the right ends of the curves, from the highest down, none over another. */
+static void add_curve_names(const struct axis *x, const struct axis *y) {
+    double taken = -1e9, ends[PROGRAMS_MAX], sizes_at[PROGRAMS_MAX];
+    for (size_t i = 0; i < program_count; i++) {
+        ends[i] = 1e9;
+        for (size_t j = 0; j < EVENTS; j++)
+            if (p50(find(i, "warm Content-Length", events[j].item)) > 0) {
+                ends[i] = on_axis(y, p50(find(i, "warm Content-Length", events[j].item)));
+                sizes_at[i] = events[j].size;
+            }
+    }
+    for (size_t done = 0; done < program_count; done++) {
+        size_t next = 0;
+        for (size_t i = 1; i < program_count; i++)
+            next = ends[i] < ends[next] ? i : next;
+        if (ends[next] > 1e8)
+            return;
+        double at = fmax(ends[next], taken + 14), right = x->at + x->length;
+        begin_group(next);
+        add_circle("fill", on_axis(x, sizes_at[next]), ends[next], 3);
+        add_line("ring", right + 4, ends[next], right + 18, at);
+        add_text(right + 22, at + 4, "fill small name", "%.24s%s", programs[next].name,
+                 sizes_at[next] < events[EVENTS - 1].size ? ", failed beyond" : "");
+        bytes_text(&picture, "</g>\n");
+        taken = at;
+        ends[next] = 1e9;
+    }
+}
+
+static double add_curves(double top) {
+    struct axis x = {99, -99, LEFT, PLOT, &sizes},
+                y = {99, -99, top + 20 + CURVES, -CURVES, &times};
+    for (size_t j = 0; j < EVENTS; j++) {
+        take_in(&x, events[j].size);
+        for (size_t i = 0; i < program_count; i++)
+            take_in(&y, p50(find(i, "warm Content-Length", events[j].item)));
+    }
+    if (y.low > y.high)
+        return top;
+    widen(&x);
+    widen(&y);
+    add_text(MARGIN, top, "ink head", "Serving an event, by its size");
+    add_grid(&y, LEFT, LEFT + PLOT);
+    for (size_t j = 0; j < EVENTS; j++) {
+        add_line("grid", on_axis(&x, events[j].size), top + 20, on_axis(&x, events[j].size),
+                 top + 20 + CURVES);
+        add_text(on_axis(&x, events[j].size), top + 36 + CURVES, "soft small middle", "%s",
+                 events[j].item);
+    }
+    for (size_t i = program_count; i-- > 0;)
+        add_curve(i, &x, &y);
+    add_curve_names(&x, &y);
+    return top + CURVES + 76;
+}
+
+static bool write_picture(const char *path) {
+    sort_programs();
+    double y = add_curves(add_all_dots(add_cold(104)));
+    add_text(MARGIN, 40, "ink title", "Lambda runtimes: start, service, size and memory");
+    add_text(MARGIN, 62, "ink",
+             "A process on this machine, not Lambda's cold start. All scales are "
+             "logarithmic.");
+    add_text(MARGIN, y, "soft small", "%s", string_of(needed(run, "machine", '"')));
+    add_text(WIDTH - MARGIN, y, "soft small end", "%s", string_of(needed(run, "date", '"')));
+    add_text(MARGIN, y + 16, "soft small", "%.150s", string_of(needed(run, "command", '"')));
+    if (next_value(needed(run, "warnings", '['), '[') != NULL)
+        add_text(WIDTH - MARGIN, 62, "soft small end", "There were warnings: see the tables.");
+    bytes_append(&picture, "", 1);
+    int height = (int)y + 36;
+    FILE *file = fopen(path, "w");
+    return file != NULL &&
+           fprintf(file,
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
+                   "height=\"%d\" role=\"img\">\n<title>Lambda runtimes compared</title>\n"
+                   "%s<rect class=\"paper\" width=\"%d\" height=\"%d\" rx=\"10\"/>\n%s</svg>\n",
+                   WIDTH, height, WIDTH, height, style, WIDTH, height, picture.data) > 0 &&
+           fclose(file) == 0;
+}
+
+int main(int count, char **arguments) {
+    bool csv = count == 3 && strcmp(arguments[1], "--csv") == 0;
+    bool svg = count == 4 && strcmp(arguments[1], "--svg") == 0;
+    if (!csv && !svg && (count != 2 || arguments[1][0] == '-'))
+        die("expected: report [--csv | --svg PICTURE.svg] FILE.json");
+    read_run(arguments[count - 1]);
+    if (svg && !write_picture(arguments[2]))
+        die("writing %s:", arguments[2]);
+    if (csv)
+        print_csv();
+    else if (!svg)
+        print_tables();
+    if (fclose(stdout) != 0)
+        die("writing to stdout:");
+    return 0;
+}
