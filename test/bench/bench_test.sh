@@ -144,7 +144,7 @@ check 'a reason' rows '^\| 6 MB, µs +\| f +\| failed: is "x" \|$'
 build/report --csv "$work/old" >"$work/table"
 check 'CSV' rows '^p,cold,"first poll",ns,9,5e\+06,2e\+06,8e\+06,4.8e\+06,25,9e\+06,,""$'
 build/report --svg "$work/svg" "$work/old"
-check 'the picture' grep -q 'class="ink number end">5 ms<' "$work/svg"
+check 'the picture' grep -q 'class="ink number halo">5 ms<' "$work/svg"
 echo '{"machine": 1' >"$work/torn"
 check 'a torn file is a failure' ends_with 1 build/report "$work/torn"
 

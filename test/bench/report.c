@@ -246,52 +246,57 @@ static void read_run(const char *path) {
 
 enum { ITEM_WIDTH = 34, NUMBER_WIDTH = 9 };
 
-/* Three significant digits are more than the machine's noise leaves. */
-static void print_number(double value, bool shown) {
-    if (!shown)
-        printf("| %*s ", NUMBER_WIDTH, "-");
-    else
-        printf("| %*.*f ", NUMBER_WIDTH,
-               fabs(value) >= 100 || value == floor(value) ? 0
-               : fabs(value) < 10                          ? 2
-                                                           : 1,
-               value);
+enum { FIGURES = 7 };
+static const char *const heads[FIGURES] = {"p50",     "95 % from", "to", "- floor",
+                                           "x floor", "p90",       "p99"};
+
+/* In the unit of the result, but for the ratio; NAN where there is none. */
+static void figures_of(const struct result *r, double figures[FIGURES]) {
+    double least = floor_of(r), low, high;
+    bool known = interval(r, &low, &high);
+    figures[0] = r->all.count > 0 ? p50(r) : (double)NAN;
+    figures[1] = known ? low : (double)NAN;
+    figures[2] = known ? high : (double)NAN;
+    figures[3] = least > 0 ? p50(r) - least : (double)NAN;
+    figures[4] = least > 0 ? p50(r) / least : (double)NAN;
+    figures[5] = r->all.count > 1 ? percentile(&r->all, 90) : (double)NAN;
+    figures[6] = r->all.count >= TAIL_SAMPLES ? percentile(&r->all, 99) : (double)NAN;
 }
 
-/* Of a count, which is the same in every run, one figure is enough. */
+/* Three significant digits are more than the machine's noise leaves. */
 static void print_row(const struct result *r, int name_width) {
-    double scale = strcmp(r->unit, "ns") == 0 ? 1000 : 1, low, high, least = floor_of(r);
-    bool many = r->all.count > 1, known = interval(r, &low, &high);
+    bool time = strcmp(r->unit, "ns") == 0;
+    double figures[FIGURES];
     char item[96];
     snprintf(item, sizeof item, "%s%s%s", r->item, *r->unit == '\0' ? "" : ", ",
-             scale > 1 ? "\302\265s" : r->unit);
-    printf("| %-*s | %-*s ", ITEM_WIDTH + (scale > 1), item, name_width, programs[r->program].name);
-    if (r->failed != NULL && r->all.count == 0) {
-        printf("| failed: %s |\n", r->failed);
-        return;
+             time ? "\302\265s" : r->unit);
+    printf("| %-*s | %-*s ", ITEM_WIDTH + time, item, name_width, programs[r->program].name);
+    figures_of(r, figures);
+    for (size_t i = 0; i < FIGURES && r->all.count > 0; i++) {
+        double value = figures[i] / (time && i != 4 ? 1000 : 1), size = fabs(value);
+        if (i == 0)
+            printf("| %5zu ", r->all.count);
+        if (isnan(value))
+            printf("| %*s ", NUMBER_WIDTH, "-");
+        else
+            printf("| %*.*f ", NUMBER_WIDTH,
+                   size >= 100 || value == floor(value) ? 0
+                   : size < 10                          ? 2
+                                                        : 1,
+                   value);
     }
-    printf("| %5zu ", r->all.count);
-    print_number(p50(r) / scale, r->all.count > 0);
-    print_number(low / scale, known);
-    print_number(high / scale, known);
-    print_number((p50(r) - least) / scale, least > 0);
-    print_number(p50(r) / least, least > 0);
-    print_number(percentile(&r->all, 90) / scale, many);
-    print_number(percentile(&r->all, 99) / scale, r->all.count >= TAIL_SAMPLES);
-    printf(r->failed == NULL ? "|\n" : "| then failed: %s |\n", r->failed);
+    printf(r->failed == NULL ? "|\n" : "| failed: %s |\n", r->failed);
 }
 
 /* Markdown that is aligned for the terminal too. The items in the order of measuring, each for one
  * program below the other. */
 static void print_group(const char *group, int name_width) {
     static const char dashes[] = "------------------------------------------------------------";
-    static const char *const heads[] = {"p50",     "95 % from", "to", "- floor",
-                                        "x floor", "p90",       "p99"};
     printf("\n| %-*s | %-*s |     n ", ITEM_WIDTH, group, name_width, "program");
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < FIGURES; i++)
         printf("| %*s ", NUMBER_WIDTH, heads[i]);
     printf("|\n|%.*s|%.*s|------:", ITEM_WIDTH + 2, dashes, name_width + 2, dashes);
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < FIGURES; i++)
         printf("|%.*s:", NUMBER_WIDTH + 1, dashes);
     puts("|");
     for (const struct result *r = results; r < results + result_count; r++) {
@@ -330,26 +335,12 @@ static void print_tables(void) {
 static void print_csv(void) {
     puts("program,group,item,unit,n,p50,low,high,above_floor,ratio,p90,p99,failed");
     for (const struct result *r = results; r < results + result_count; r++) {
-        double low, high, least = floor_of(r);
-        bool known = interval(r, &low, &high);
-        double figures[] = {p50(r),
-                            low,
-                            high,
-                            p50(r) - least,
-                            p50(r) / least,
-                            percentile(&r->all, 90),
-                            percentile(&r->all, 99)};
-        bool shown[] = {r->all.count > 0,
-                        known,
-                        known,
-                        least > 0,
-                        least > 0,
-                        r->all.count > 1,
-                        r->all.count >= TAIL_SAMPLES};
+        double figures[FIGURES];
+        figures_of(r, figures);
         printf("%s,%s,\"%s\",%s,%zu", programs[r->program].name, r->group, r->item, r->unit,
                r->all.count);
-        for (size_t i = 0; i < 7; i++)
-            printf(shown[i] ? ",%.6g" : ",", figures[i]);
+        for (size_t i = 0; i < FIGURES; i++)
+            printf(isnan(figures[i]) ? "," : ",%.6g", figures[i]);
         for (char *quote = r->failed; quote != NULL && (quote = strchr(quote, '"')) != NULL;)
             *quote = '\'';
         printf(",\"%s\"\n", r->failed == NULL ? "" : r->failed);
@@ -362,37 +353,36 @@ enum {
     WIDTH = 940,
     MARGIN = 26,
     LEFT = 160, /* of the plots, behind the names */
-    PLOT = 540, /* width of the first plot, before its columns of figures */
-    ROW = 34,   /* of the first plot */
-    RIDGE = 26, /* highest density */
     DOT_ROW = 22,
-    DOTS = 270,   /* width of a plot of dots, without the figures behind */
-    SECOND = 545, /* left of the second one beside it */
-    CURVES = 300, /* height of the last plot */
-    BINS = 270,
-    NAME_LENGTH = 18, /* that fits before LEFT */
+    DOTS = 265,       /* width of a plot of dots, without the figures behind */
+    SECOND = 555,     /* left of the second one beside it */
+    PLOT = 610,       /* width of the last plot, before its names */
+    CURVES = 300,     /* height of the last plot */
+    NAME_LENGTH = 16, /* that fits before LEFT */
     COLORS = 8,
 };
 
 static const char style[] =
     "<style>\n"
     "  .paper { fill: #fcfcfb } .ink { fill: #1d2026 } .soft { fill: #667080 }\n"
-    "  .grid { stroke: #e3e6ea } .line { stroke: #1d2026; stroke-width: 1.5 }\n"
+    "  .grid { stroke: #e3e6ea }\n"
     "  .c0 { color: #8b93a1 } .c1 { color: #d9480f } .c2 { color: #1971c2 } .c3 { color: #2b8a3e }\n"
     "  .c4 { color: #9c36b5 } .c5 { color: #0b7285 } .c6 { color: #c2255c } .c7 { color: #846200 }\n"
     "  @media (prefers-color-scheme: dark) {\n"
     "    .paper { fill: #15181d } .ink { fill: #e9ecf1 } .soft { fill: #98a2b3 }\n"
-    "    .grid { stroke: #2c323b } .line { stroke: #e9ecf1 }\n"
+    "    .grid { stroke: #2c323b }\n"
     "    .c0 { color: #8d97a7 } .c1 { color: #ff8a3d } .c2 { color: #4dabf7 } .c3 { color: #51cf66 }\n"
     "    .c4 { color: #cc5de8 } .c5 { color: #3bc9db } .c6 { color: #f783ac } .c7 { color: #e6b422 }\n"
     "  }\n"
-    "  .fill { fill: currentColor } .area { fill: currentColor; fill-opacity: 0.55 }\n"
+    "  .fill { fill: currentColor } .ring { fill: none; stroke: currentColor }\n"
     "  .stroke { stroke: currentColor; stroke-width: 2; fill: none }\n"
-    "  .wide { stroke: currentColor; stroke-width: 5 } .ring { fill: none; stroke: currentColor }\n"
+    "  .wide { stroke: currentColor; stroke-width: 5; stroke-opacity: 0.5 }\n"
     "  text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif }\n"
     "  .title { font-size: 19px; font-weight: 600 } .head { font-size: 14px; font-weight: 600 }\n"
     "  .name { font-weight: 600 } .small { font-size: 11px } .end { text-anchor: end }\n"
     "  .middle { text-anchor: middle } .number { font-variant-numeric: tabular-nums }\n"
+    "  .halo { paint-order: stroke; stroke: #fcfcfb; stroke-width: 4 }\n"
+    "  @media (prefers-color-scheme: dark) { .halo { stroke: #15181d } }\n"
     "</style>\n";
 
 static const struct units {
@@ -474,8 +464,7 @@ static void add_grid(const struct axis *a, double from, double to) {
         for (int digit = 1; digit <= 5; digit += digit == 1 ? 1 : 3) {
             double value = digit * pow(10, power % 3) * pow(a->units->step, power / 3); /* round */
             double at = on_axis(a, value);
-            bool wanted = decade > 130 || (digit == 1 && (decade > 46 || power % 3 == 0)) ||
-                          (digit == 1 && decade > 30 && power % 2 == 0);
+            bool wanted = decade > 130 || (digit == 1 && (decade > 46 || power % 2 == 0));
             if (!wanted || log10(value) < a->low - 1e-9 || log10(value) > a->high + 1e-9)
                 continue;
             if (a->length < 0) {
@@ -490,12 +479,11 @@ static void add_grid(const struct axis *a, double from, double to) {
 }
 
 /* Cut where it would run off the picture; never within a character of UTF-8. */
-static void add_name(double y, const char *name) {
+static void add_name(double x, double y, const char *classes, const char *name, const char *more) {
     int length = (int)strlen(name), kept = length > NAME_LENGTH ? NAME_LENGTH - 1 : length;
     while (kept < length && kept > 0 && (name[kept] & 0xc0) == 0x80)
         kept--;
-    add_text(LEFT - 14, y, "ink name end", "%.*s%s", kept, name,
-             kept < length ? "\342\200\246" : "");
+    add_text(x, y, classes, "%.*s%s%s", kept, name, kept < length ? "\342\200\246" : "", more);
 }
 
 /* Floors are grey, and the first program beside them is the one this is all about. */
@@ -505,10 +493,6 @@ static size_t color_of(size_t program) {
         place += i != floor_program && strncmp(programs[i].name, "floor", 5) != 0;
     bool is_floor = program == floor_program || strncmp(programs[program].name, "floor", 5) == 0;
     return is_floor ? 0 : place == 1 ? 1 : 2 + (place - 2) % (COLORS - 2);
-}
-
-static void begin_group(size_t program) {
-    bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(program));
 }
 
 static void sort_programs(void) {
@@ -525,140 +509,68 @@ static void sort_programs(void) {
     }
 }
 
-/* ---- Picture: cold starts ----------------------------------------------------------------- */
-
-/* Densities in equal steps of the logarithm, smoothed a little, the highest 1. */
-static void densities(const struct samples *s, const struct axis *a, double density[BINS]) {
-    double count[BINS] = {0}, highest = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        double at = (log10(s->at[i]) - a->low) / (a->high - a->low) * (double)BINS;
-        if (at >= 0 && at < (double)BINS)
-            count[(int)at]++;
-    }
-    for (int i = 0; i < BINS; i++) {
-        density[i] = 0;
-        for (int j = i - 6 < 0 ? 0 : i - 6; j <= i + 6 && j < BINS; j++)
-            density[i] += count[j] * exp(-(i - j) * (i - j) / 4.5);
-        highest = fmax(highest, density[i]);
-    }
-    for (int i = 0; i < BINS && highest > 0; i++)
-        density[i] /= highest;
-}
-
-static void add_ridge(const struct result *r, const struct axis *a, double base) {
-    double density[BINS], low, high, middle = on_axis(a, p50(r));
-    densities(&r->all, a, density);
-    bytes_format(&picture, "<path class=\"area\" d=\"M%.1f %.1f", a->at, base);
-    for (int i = 0, flat = 0; i < BINS; i++) {
-        flat = density[i] < 0.005 && i > 0 && i + 1 < BINS && density[i - 1] < 0.005 &&
-               density[i + 1] < 0.005;
-        if (!flat)
-            bytes_format(&picture, "L%.1f %.1f", a->at + (i + 0.5) * a->length / (double)BINS,
-                         base - density[i] * (double)RIDGE);
-    }
-    bytes_format(&picture, "L%.1f %.1fZ\"/>\n", a->at + a->length, base);
-    if (interval(r, &low, &high))
-        add_line("wide", on_axis(a, low), base, fmax(on_axis(a, high), on_axis(a, low) + 1), base);
-    add_line("line", middle, base - (double)RIDGE, middle, base + 3);
-}
-
-static void add_cold_row(size_t program, const struct axis *a, double base) {
-    const struct result *r = find(program, "cold", "first poll");
-    double processor = p50(find(program, "cold", "first poll, processor time"));
-    add_name(base - 4, programs[program].name);
-    add_line("grid", a->at, base, a->at + a->length, base);
-    if (p50(r) <= 0) {
-        add_text(a->at + 6, base - 4, "soft small", "failed: %.90s",
-                 r == NULL || r->failed == NULL ? "not measured" : r->failed);
-        return;
-    }
-    begin_group(program);
-    add_ridge(r, a, base);
-    if (processor > 0)
-        add_circle("ring", on_axis(a, processor), base, 4);
-    bytes_text(&picture, "</g>\n");
-    add_text(WIDTH - MARGIN - 145, base - 4, "ink number end", "%s", readable(p50(r), &times));
-    if (floor_of(r) > 0 && program != floor_program)
-        add_text(WIDTH - MARGIN - 65, base - 4, "soft number end", "+%s",
-                 readable(fmax(p50(r) - floor_of(r), 0), &times));
-    add_text(WIDTH - MARGIN, base - 4, "soft number end", "%s",
-             processor > 0 ? readable(processor, &times) : "-");
-}
-
-/* Tails are cut at p99, so that one hiccup does not squeeze all the rest. Returns where it ends. */
-static double add_cold(double top) {
-    struct axis a = {99, -99, LEFT, PLOT, &times};
-    double bottom = top + 30 + (double)ROW * (double)program_count;
-    for (size_t i = 0; i < program_count; i++) {
-        const struct result *r = find(i, "cold", "first poll");
-        if (p50(r) > 0) {
-            take_in(&a, percentile(&r->all, 1));
-            take_in(&a, percentile(&r->all, 99));
-            take_in(&a, p50(find(i, "cold", "first poll, processor time")));
-        }
-    }
-    add_text(MARGIN, top, "ink head", "Start");
-    add_text(MARGIN + 45, top, "soft small",
-             "to the first poll, %.0f times in turn; line: median, bar below: its 95 %% interval, "
-             "ring: processor time",
-             strtod(needed(run, "starts", *member(run, "starts")), NULL));
-    if (a.low > a.high)
-        return top + 30;
-    widen(&a);
-    add_text(WIDTH - MARGIN - 145, top + 20, "soft small end", "median");
-    add_text(WIDTH - MARGIN - 65, top + 20, "soft small end", "above floor");
-    add_text(WIDTH - MARGIN, top + 20, "soft small end", "processor");
-    add_grid(&a, top + 18, bottom);
-    for (size_t i = 0; i < program_count; i++)
-        add_cold_row(order[i], &a, top + 30 + (double)ROW * (double)(i + 1) - 6);
-    return bottom + 48;
-}
-
 /* ---- Picture: dots ------------------------------------------------------------------------ */
+
+/* Medians, with their intervals; of times also how far above the floor they are. */
+static void add_dot(const struct result *r, const struct axis *a, double y) {
+    double low, high, dot = on_axis(a, p50(r)), behind = dot;
+    add_line("grid", a->at, y, dot, y);
+    bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(r->program));
+    if (r->all.count > 1 && interval(r, &low, &high)) {
+        behind = on_axis(a, high);
+        add_line("wide", on_axis(a, low), y, behind, y);
+    }
+    add_circle("fill", dot, y, 4);
+    bytes_text(&picture, "</g>\n");
+    /* Where it says more than the whole. */
+    char above[40] = "";
+    if (a->units == &times && floor_of(r) < p50(r) && p50(r) < 10 * floor_of(r))
+        snprintf(above, sizeof above, "  +%s", readable(p50(r) - floor_of(r), &times));
+    add_text(fmax(dot + 9, behind + 5), y + 4.5, "ink number halo", "%s%s",
+             readable(p50(r), a->units), above);
+}
 
 static void add_dots(double x, double top, const char *title, const char *group, const char *item,
                      const struct units *units) {
     struct axis a = {99, -99, x, DOTS, units};
-    double low, high, bottom = top + 16 + (double)DOT_ROW * (double)program_count;
+    double bottom = top + 16 + (double)DOT_ROW * (double)program_count;
+    add_text(x, top, "ink head", "%s", title);
     for (size_t i = 0; i < program_count; i++)
         take_in(&a, p50(find(i, group, item)));
-    add_text(x, top, "ink head", "%s", title);
     if (a.low > a.high)
         return;
     widen(&a);
     add_grid(&a, top + 12, bottom);
     for (size_t i = 0; i < program_count; i++) {
         const struct result *r = find(order[i], group, item);
-        double y = top + 28 + (double)DOT_ROW * (double)i,
-               dot = p50(r) > 0 ? on_axis(&a, p50(r)) : x;
-        if (p50(r) <= 0) {
-            add_text(x + 4, y + 4, "soft small", r != NULL && r->failed != NULL ? "failed" : "-");
-            continue;
-        }
-        add_line("grid", x, y, dot, y);
-        begin_group(order[i]);
-        if (r->all.count > 1 && interval(r, &low, &high))
-            add_line("wide", on_axis(&a, low), y, on_axis(&a, high), y);
-        add_circle("fill", dot, y, 4);
-        bytes_text(&picture, "</g>\n");
-        add_text(dot + 9, y + 4.5, "ink number", "%s", readable(p50(r), units));
+        double y = top + 28 + (double)DOT_ROW * (double)i;
+        if (p50(r) > 0)
+            add_dot(r, &a, y);
+        else
+            add_text(x + 4, y + 4, "soft small", r == NULL || r->failed == NULL ? "-" : "failed");
     }
 }
 
-/* Two beside each other, twice. */
 static double add_all_dots(double top) {
-    double height = 16 + (double)DOT_ROW * (double)program_count + 56;
-    for (size_t i = 0; i < 2 * program_count; i++)
-        add_name(top + (i < program_count ? 0 : height) + 32 +
-                     (double)DOT_ROW * (double)(i % program_count),
-                 programs[order[i % program_count]].name);
-    add_dots(LEFT, top, "Serving an event of 16 B", "warm Content-Length", "16 B", &times);
-    add_dots(SECOND, top, "Package, zipped", "cost", "package, zipped", &sizes);
-    add_dots(LEFT, top + height, "Private memory after an event", "cost",
-             "private memory after a response", &memories);
-    add_dots(SECOND, top + height, "Files mapped, with interpreter and libraries", "cost",
-             "files mapped", &sizes);
-    return top + 2 * height;
+    static const struct {
+        const char *title, *group, *item;
+        const struct units *units;
+    } plots[] = {
+        {"Start, to the first poll", "cold", "first poll", &times},
+        {"Processor time of that", "cold", "first poll, processor time", &times},
+        {"Serving an event of 16 B", "warm Content-Length", "16 B", &times},
+        {"Package, zipped", "cost", "package, zipped", &sizes},
+        {"Private memory after an event", "cost", "private memory after a response", &memories},
+        {"Files mapped, with interpreter, libraries", "cost", "files mapped", &sizes}};
+    for (size_t i = 0; i < sizeof plots / sizeof plots[0]; i++) {
+        for (size_t j = 0; j < program_count && i % 2 == 0; j++)
+            add_name(LEFT - 14, top + 32 + (double)DOT_ROW * (double)j, "ink name end",
+                     programs[order[j]].name, "");
+        add_dots(i % 2 == 0 ? LEFT : SECOND, top, plots[i].title, plots[i].group, plots[i].item,
+                 plots[i].units);
+        top += i % 2 == 0 ? 0 : (double)DOT_ROW * (double)program_count + 72;
+    }
+    return top;
 }
 
 /* ---- Picture: cost by size ---------------------------------------------------------------- */
@@ -671,8 +583,7 @@ static const struct {
 enum { EVENTS = sizeof events / sizeof events[0] };
 
 static void add_curve(size_t program, const struct axis *x, const struct axis *y) {
-    begin_group(program);
-    bytes_text(&picture, "<path class=\"stroke\" d=\"");
+    bytes_format(&picture, "<g class=\"c%zu\">\n<path class=\"stroke\" d=\"", color_of(program));
     for (size_t i = 0, points = 0; i < EVENTS; i++) {
         double time = p50(find(program, "warm Content-Length", events[i].item));
         if (time > 0)
@@ -700,10 +611,10 @@ static void add_curve_names(const struct axis *x, const struct axis *y) {
         if (ends[next] > 1e8)
             return;
         double at = fmax(ends[next], taken + 14), right = x->at + x->length;
-        begin_group(next);
+        bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(next));
         add_circle("fill", on_axis(x, sizes_at[next]), ends[next], 3);
         add_line("ring", right + 4, ends[next], right + 18, at);
-        add_text(right + 22, at + 4, "fill small name", "%.24s%s", programs[next].name,
+        add_name(right + 22, at + 4, "fill small name", programs[next].name,
                  sizes_at[next] < events[EVENTS - 1].size ? ", failed beyond" : "");
         bytes_text(&picture, "</g>\n");
         taken = at;
@@ -739,16 +650,16 @@ static double add_curves(double top) {
 
 static bool write_picture(const char *path) {
     sort_programs();
-    double y = add_curves(add_all_dots(add_cold(104)));
+    double y = add_curves(add_all_dots(106));
     add_text(MARGIN, 40, "ink title", "Lambda runtimes: start, service, size and memory");
     add_text(MARGIN, 62, "ink",
-             "A process on this machine, not Lambda's cold start. All scales are "
-             "logarithmic.");
+             "A process on this machine, not Lambda's cold start. Medians; bars: "
+             "their 95 %% intervals; +: above the floor. All scales are logarithmic.");
     add_text(MARGIN, y, "soft small", "%s", string_of(needed(run, "machine", '"')));
     add_text(WIDTH - MARGIN, y, "soft small end", "%s", string_of(needed(run, "date", '"')));
-    add_text(MARGIN, y + 16, "soft small", "%.150s", string_of(needed(run, "command", '"')));
+    add_text(MARGIN, y + 16, "soft small", "%.100s", string_of(needed(run, "command", '"')));
     if (next_value(needed(run, "warnings", '['), '[') != NULL)
-        add_text(WIDTH - MARGIN, 62, "soft small end", "There were warnings: see the tables.");
+        add_text(WIDTH - MARGIN, y + 16, "soft small end", "There were warnings: see the tables.");
     bytes_append(&picture, "", 1);
     int height = (int)y + 36;
     FILE *file = fopen(path, "w");
