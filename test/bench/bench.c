@@ -4,8 +4,8 @@
  * the other in turns, and writes every sample as JSON; report.c makes tables and a picture of that.
  *
  *   cold   from just before vfork() to the whole first poll received, and to the whole first
- *          response received. Before each of these starts comes one of the floor that is not timed: all programs follow the
- *          same predecessor, because a heavy one slows the start of whoever comes next
+ *          response received. Before each of these starts comes one of the floor that does not
+ *          count: all follow the same predecessor, as a heavy one slows whoever comes next
  *   warm   from the first byte of an event sent to the whole next poll received; every response is
  *          compared byte for byte. The other programs are frozen meanwhile, as Lambda freezes them
  *   cost   executable and package, private memory, page faults, system calls
@@ -26,7 +26,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -92,33 +91,25 @@ static const struct event_case {
 enum { EVENT_CASES = sizeof event_cases / sizeof event_cases[0] };
 
 static struct {
-    const char *floor, *cpu, *output, *events;
-    unsigned starts, processes, seed, patience, largest; /* starts 0: as many as is usual */
-    int quick;
-} options = {.cpu = "last",
-             .processes = PROCESSES,
-             .seed = 1,
-             .patience = 10,
-             .largest = UINT_MAX}; /* Lambda's 10 s */
+    const char *floor, *cpu, *output;
+    unsigned starts, processes, seed, patience, largest, events, quick,
+        help; /* starts 0: as usual */
+} options = {.cpu = "last", .processes = PROCESSES, .seed = 1, .patience = 10, .largest = UINT_MAX};
 
 /* ---- Messages ----------------------------------------------------------------------------- */
 
 static struct bytes warnings; /* JSON strings, each with a comma before it */
 
-static void say(const char *prefix, const char *format, va_list arguments) {
+__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...) {
     int reason = errno;
-    fputs(prefix, stderr);
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("bench: ", stderr);
     vfprintf(stderr, format, arguments);
+    va_end(arguments);
     if (format[strlen(format) - 1] == ':') /* asks for errno's text */
         fprintf(stderr, " %s", strerror(reason));
     fputc('\n', stderr);
-}
-
-__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    say("bench: ", format, arguments);
-    va_end(arguments);
     exit(1);
 }
 
@@ -135,16 +126,13 @@ __attribute__((format(printf, 1, 2))) static void warn(const char *format, ...) 
 }
 
 /* On long runs a line now and then. */
-__attribute__((format(printf, 1, 2))) static void progress(const char *format, ...) {
+static void progress(const char *what, const char *name) {
     static uint64_t last;
     uint64_t now = now_us();
-    va_list arguments;
-    if (last != 0 && now - last < PROGRESS_US)
-        return;
-    last = now;
-    va_start(arguments, format);
-    say("bench: ", format, arguments);
-    va_end(arguments);
+    if (last == 0 || now - last >= PROGRESS_US) {
+        last = now;
+        fprintf(stderr, "bench: %s, %s\n", what, name);
+    }
 }
 
 /* ---- Samples ------------------------------------------------------------------------------ */
@@ -156,14 +144,10 @@ struct samples {
     size_t ended;
 };
 
-static uint64_t nanoseconds(struct timespec t) {
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static uint64_t now_ns(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
-    return nanoseconds(t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static void keep(struct samples *to, uint64_t sample) {
@@ -188,7 +172,7 @@ enum kind { POLL, RESPONSE, KINDS };
 
 /* What is measured of a program in one case. */
 struct measured {
-    struct samples wall, response, processor, waited, lost, lost_response;
+    struct samples wall, response, processor, waited, lost;
 };
 
 struct program {
@@ -211,9 +195,10 @@ struct program {
     char *files[FILES_MAX];      /* itself, and whatever it was seen to map */
     size_t file_count;
     struct measured measured;
-    uint64_t spent;   /* on what is measured now */
+    uint64_t spent;   /* on the invocations of this process */
     char reason[512]; /* why there are no samples in the case at hand; empty otherwise */
     bool broken;      /* for that reason in no case */
+    bool failed;      /* in a case, be it but one */
 };
 
 static struct program programs[PROGRAMS_MAX], *turn[PROGRAMS_MAX];
@@ -269,21 +254,12 @@ static void set_environment(struct program *p, uint16_t port) {
     memcpy(p->environment, variables, sizeof variables);
 }
 
-static void set_name(struct program *p, const char *name, size_t length) {
-    p->name = strndup(name, length);
-    if (p->name == NULL || length == 0)
-        die("a name is expected before the = of %s", name);
-    for (const struct program *other = programs; other < p; other++)
-        if (strcmp(other->name, p->name) == 0)
-            die("two programs are called %s: NAME=PATH gives one another name", p->name);
-}
-
 /* An executable; or a folder as it is deployed, with a bootstrap in it. */
 static void set_path(struct program *p, const char *path) {
     struct stat info;
-    p->package = realpath(path, NULL);
     char joined[PATH_MAX];
-    if (p->package != NULL && stat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
+    p->package = realpath(path, NULL);
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
         snprintf(joined, sizeof joined, "%s/bootstrap", path) < (int)sizeof joined)
         path = joined;
     p->path = realpath(path, NULL);
@@ -309,7 +285,7 @@ static void set_arguments(struct program *p, const char *text) {
 
 static void set_errors(struct program *p) {
     p->error_fd = null_fd;
-    if (options.events != NULL)
+    if (options.events > 0)
         p->error_fd = STDERR_FILENO;
     else if (options.output != NULL) {
         snprintf(p->errors, sizeof p->errors, "%s.%s.stderr", options.output, p->name);
@@ -325,12 +301,14 @@ static void add_program(const char *argument) {
     struct program *p = &programs[program_count];
     const char *equals = strchr(argument, '=');
     const char *path = equals == NULL ? argument : equals + 1;
-    const char *slash = strrchr(path, '/'), *base = slash == NULL ? path : slash + 1;
-    if (*path == '\0')
-        die("'%s' has an empty path: NAME=PATH is expected", argument);
+    if (*path == '\0' || equals == argument)
+        die("%s: NAME=PATH is expected", argument);
     set_arguments(p, path);
-    set_name(p, equals == NULL ? base : argument,
-             equals == NULL ? strlen(base) : (size_t)(equals - argument));
+    p->name =
+        equals == NULL ? strrchr(p->path, '/') + 1 : strndup(argument, (size_t)(equals - argument));
+    for (const struct program *other = programs; other < p; other++)
+        if (strcmp(other->name, p->name) == 0)
+            die("two programs are called %s: NAME=PATH gives one another name", p->name);
     set_errors(p);
     p->files[p->file_count++] = p->path;
     uint16_t port = 0;
@@ -985,16 +963,20 @@ static void warn_of_waiting(const struct program *p, const char *what, const str
 static void begin_case(struct program *p) {
     memset(&p->measured, 0, sizeof p->measured);
     p->spent = 0;
+    p->failed |= p->reason[0] != '\0';
     if (!p->broken)
         p->reason[0] = '\0';
 }
 
 /* ---- Cold --------------------------------------------------------------------------------- */
 
+static bool counts; /* the start at hand */
+
 static void cold_start(struct program *p) {
     struct measured *m = &p->measured;
     struct usage at_poll = {0};
     clockid_t clock;
+    p->spoiled = false;
     uint64_t own = now_ns(CLOCK_PROCESS_CPUTIME_ID), began = now_ns(CLOCK_MONOTONIC);
     start(p, p->arguments);
     await_poll(p);
@@ -1013,6 +995,8 @@ static void cold_start(struct program *p) {
     stop(p);
     check(p, POLL);
     check(p, RESPONSE);
+    if (!counts || p->spoiled)
+        return;
     keep(&m->wall, polled - began);
     keep(&m->processor, at_poll.processor);
     keep(&m->response, response);
@@ -1023,14 +1007,16 @@ static void cold_start(struct program *p) {
 static void measure_cold(void) {
     static const char *const items[] = {"first poll", "first poll, processor time",
                                         "first response", "first response, waiting to run"};
-    struct measured floor_so_far;
+    char round_of[64];
     for (unsigned round = 0; round < options.starts && !interrupted; round++) {
+        snprintf(round_of, sizeof round_of, "cold starts: %u of %u", round + 1, options.starts);
         shuffle();
         for (size_t i = 0; i < program_count; i++) {
-            progress("cold starts: %u of %u, %s", round + 1, options.starts, turn[i]->name);
-            floor_so_far = programs[0].measured;
-            attempt(&programs[0], cold_start);
-            programs[0].measured = floor_so_far;
+            progress(round_of, turn[i]->name);
+            counts = false;
+            if (turn[i]->reason[0] == '\0')
+                attempt(&programs[0], cold_start);
+            counts = true;
             attempt(turn[i], cold_start);
         }
     }
@@ -1092,7 +1078,7 @@ static void measure_processes(unsigned invocations) {
     for (unsigned done = 0; done < invocations && !interrupted; done += BLOCK) {
         shuffle();
         for (size_t i = 0; i < program_count; i++) {
-            progress("events of %s, %s", event.label, turn[i]->name);
+            progress(event.label, turn[i]->name);
             if (turn[i]->spent <= warm_ns)
                 attempt(turn[i], invoke_block);
         }
@@ -1223,18 +1209,15 @@ static void measure_calls(struct program *p) {
     add_count(p, "system calls for each invocation", "", for_each);
 }
 
-static unsigned parse_number(const char *, const char *, unsigned long, unsigned long);
-
 /* ---- Nothing but a conversation ----------------------------------------------------------- */
 
 /* For others to count in, such as callgrind and strace: what SIGTERM ends, these still write down.
  * Memory is that of all processes, once they have come to rest. */
 static void converse(struct program *p) {
-    unsigned events = parse_number("events", options.events, 0, 1000000);
     struct usage before, now = {0};
     start(p, p->arguments);
     await_poll(p);
-    for (unsigned i = 0; i < events; i++)
+    for (unsigned i = 0; i < options.events - 1; i++)
         invoke(p);
     do {
         before = now;
@@ -1253,7 +1236,7 @@ static void converse(struct program *p) {
 static void measure_cost(void) {
     for (size_t i = 0; i < program_count && !interrupted; i++) {
         struct program *p = &programs[i];
-        progress("cost of %s", p->name);
+        progress("cost", p->name);
         begin_case(p);
         add_sizes(p);
         measure_footprints(p);
@@ -1393,40 +1376,44 @@ static unsigned parse_number(const char *option, const char *text, unsigned long
     return (unsigned)value;
 }
 
-static void parse_options(int count, char **arguments) {
-    static const struct option names[] = {{"floor", required_argument, NULL, 'f'},
-                                          {"starts", required_argument, NULL, 'n'},
-                                          {"quick", no_argument, &options.quick, 1},
-                                          {"cpu", required_argument, NULL, 'c'},
-                                          {"events", required_argument, NULL, 'e'},
-                                          {"output", required_argument, NULL, 'o'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"patience", required_argument, NULL, 'p'},
-                                          {"largest", required_argument, NULL, 'l'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
-    for (int c; (c = getopt_long(count, arguments, "", names, NULL)) != -1;)
-        if (c == 'f')
-            options.floor = optarg;
-        else if (c == 'n')
-            options.starts = parse_number("starts", optarg, 1, SAMPLES_MAX);
-        else if (c == 'c')
-            options.cpu = optarg;
-        else if (c == 's')
-            options.seed = parse_number("seed", optarg, 1, UINT_MAX);
-        else if (c == 'p')
-            options.patience = parse_number("patience", optarg, 1, 3600);
-        else if (c == 'l')
-            options.largest = parse_number("largest", optarg, 1, UINT_MAX);
-        else if (c == 'o')
-            options.output = optarg;
-        else if (c == 'e')
-            options.events = optarg;
-        else if (c == 'h' || c == '?') {
-            fputs(help, c == 'h' ? stdout : stderr);
-            exit(c == 'h' ? 0 : 2);
-        }
-    if (optind == count)
+static const struct {
+    const char *name, **text; /* or a number */
+    unsigned *number, least, most;
+} choices[] = {{"floor", &options.floor, NULL, 0, 0},
+               {"output", &options.output, NULL, 0, 0},
+               {"cpu", &options.cpu, NULL, 0, 0},
+               {"starts", NULL, &options.starts, 1, SAMPLES_MAX},
+               {"seed", NULL, &options.seed, 1, UINT_MAX},
+               {"patience", NULL, &options.patience, 1, 3600},
+               {"largest", NULL, &options.largest, 1, UINT_MAX},
+               {"events", NULL, &options.events, 0, 1000000},
+               {"quick", NULL, &options.quick, 0, 0},
+               {"help", NULL, &options.help, 0, 0}};
+
+/* Returns where the programs begin. */
+static char **parse_options(char **at) {
+    for (; *at != NULL && strncmp(*at, "--", 2) == 0; at++) {
+        size_t i = 0, known = sizeof choices / sizeof choices[0];
+        while (i < known && strcmp(*at + 2, choices[i].name) != 0)
+            i++;
+        if (i == known)
+            die("%s: no such option: see --help", *at);
+        bool flag = choices[i].text == NULL && choices[i].most == 0;
+        if (!flag && *++at == NULL)
+            die("--%s: a value is expected", choices[i].name);
+        if (flag)
+            *choices[i].number = 1;
+        else if (choices[i].text != NULL)
+            *choices[i].text = *at;
+        else
+            *choices[i].number =
+                parse_number(choices[i].name, *at, choices[i].least, choices[i].most);
+        if (choices[i].number == &options.events)
+            options.events++; /* 0 means that it was not given */
+    }
+    if (options.help && fputs(help, stdout) >= 0)
+        exit(0);
+    if (*at == NULL)
         die("a program is expected: see --help");
     if (options.starts == 0)
         options.starts = options.quick ? QUICK_STARTS : STARTS;
@@ -1435,6 +1422,7 @@ static void parse_options(int count, char **arguments) {
     FILE *file = options.output == NULL ? NULL : fopen(options.output, "a"); /* it stays as it is */
     if (options.output != NULL && (file == NULL || fclose(file) != 0))
         die("--output %s:", options.output);
+    return at;
 }
 
 /* What is pinned here stays so in every program. */
@@ -1480,17 +1468,17 @@ static void prepare(char **paths) {
 static int verdict(void) {
     bool failed = false;
     for (size_t i = 0; i < program_count && i < (options.floor == NULL ? 1 : 2); i++)
-        failed |= programs[i].reason[0] != '\0';
+        failed |= programs[i].failed;
     return interrupted ? 128 + interrupted : failed;
 }
 
 int main(int count, char **arguments) {
-    describe_command(count, arguments); /* getopt changes the order */
-    parse_options(count, arguments);
+    describe_command(count, arguments);
+    arguments = parse_options(arguments + 1);
     pin(options.cpu);
     describe_machine();
-    prepare(arguments + optind);
-    if (options.events != NULL) {
+    prepare(arguments);
+    if (options.events > 0) {
         set_event(&event_cases[0], false);
         return attempt(&programs[0], converse) ? 0 : 1;
     }
