@@ -10,7 +10,7 @@
  *          compared byte for byte. The other programs are frozen meanwhile, as Lambda freezes them
  *   cost   executable and package, private memory, page faults, system calls
  *
- * Beside each time stands the program's processor time, which hardly changes with the load of the
+ * Beside each time stands the program's processor time, which moves far less with the load of the
  * machine, and how long it was ready to run and had no processor. Where that moves a median, there is
  * a warning. A program that fails has the reason in place of its samples, and the others go on.
  *
@@ -954,10 +954,9 @@ static void warn_of_waiting(const struct program *p, const char *what, const str
         without.at[i] -= waiting->at[i];
     double part = 1 - median(without) / median(*wall);
     if (part > much_waiting)
-        warn(
-            "%s: %.0f %% of its median %s is waiting for a processor that others had; its processor "
-            "time is right",
-            p->name, part * 100, what);
+        warn("%s: %.0f %% of its median %s is waiting for a processor that others had; look at its "
+             "processor time",
+             p->name, part * 100, what);
 }
 
 static void begin_case(struct program *p) {

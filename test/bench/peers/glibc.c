@@ -2,6 +2,7 @@
  * checks little, and of a chunked event it takes one chunk.
  *
  * SPDX-License-Identifier: MIT-0 */
+#define _GNU_SOURCE 1
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
