@@ -940,7 +940,7 @@ static void add_result(const struct program *p, const char *group, const char *i
 }
 
 static void add_count(const struct program *p, const char *item, const char *unit, double value) {
-    struct samples one = {.at = {(uint64_t)value}, .count = value > 0};
+    struct samples one = {.at = {(uint64_t)(value + 0.5)}, .count = value > 0};
     add_result(p, "cost", item, unit, &one);
 }
 
