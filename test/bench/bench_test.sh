@@ -99,6 +99,7 @@ check 'its child that left the group is ended' ends_with 1 kill -0 "$(cat "$work
 check 'a wrong answer is quoted' rows 'wrong +\| failed: answers the event of 16 B with 16 bytes'
 for one in bootstrap serves chunks; do
     check "$one has times" rows "^\\| 16 B, µs +\\| $one +\\| +[0-9]+ \\| +[0-9]"
+    check "$one fails nowhere" ends_with 1 rows "\\| $one +\\|.*failed"
     check "$one has processor time" rows "^\\| first poll, processor time, µs +\\| $one +\\| +2 \\|"
 done
 check 'the seed is written down' grep -q '"seed": 7' "$work/json"
