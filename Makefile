@@ -5,12 +5,14 @@
 
 # ---- What may be given: make ARCH=arm64, make CC=clang, make HANDLER=path/to/hello.c ----
 
-# The file to compile. Nothing is remembered from one make to the next: what is not given, here or
+# What to compile, and .o and .a to link with it. Nothing is remembered from one make to the next: what is not given, here or
 # in the environment, is the default. Only what is deployed has to be named.
 HANDLER ?= bootstrap.c
 ifeq ($(filter clean help,$(MAKECMDGOALS)),)
 MISSING := $(filter-out $(wildcard $(HANDLER)),$(or $(strip $(HANDLER)),(nothing)))
-$(if $(MISSING),$(error HANDLER=$(MISSING): no such file; expected a C file))
+$(if $(MISSING),$(error HANDLER=$(firstword $(MISSING)): no such file; expected .c, .o or .a, and a path without a blank))
+OTHER := $(filter-out %.c %.o %.a,$(HANDLER))
+$(if $(OTHER),$(error HANDLER=$(OTHER): expected a C file (.c), an object (.o) or an archive (.a)))
 endif
 ifeq ($(filter deploy,$(MAKECMDGOALS)) $(origin HANDLER),deploy file)
 $(error HANDLER is missing; expected HANDLER=hello.c, or HANDLER=bootstrap.c for the echo)
@@ -37,11 +39,21 @@ endif
 # hardening was left out and why, is under "Decisions" in test/README.md.
 CFLAGS ?= -Os
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
-BUILD = -std=gnu11 $(WARNINGS) $(CFLAGS) -I. -static -s -ffunction-sections -fdata-sections \
-	-fno-asynchronous-unwind-tables -fno-pie -no-pie -Wl,--gc-sections \
-	-Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,common-page-size=64 -Wl,--sort-section=alignment
+COMPILING = -std=gnu11 $(WARNINGS) $(CFLAGS) -I. -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables -fno-pie
+LINKING = -static -s -no-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro \
+	-Wl,-z,common-page-size=64 -Wl,--sort-section=alignment
+BUILD = $(COMPILING) $(LINKING)
 PROTECTED = $(if $(filter-out bootstrap.c,$1),-fstack-protector-strong)
-COMMAND = $(strip $(CC) $(BUILD) $(HANDLER))
+COMMAND = $(strip $(CC) $(BUILD))
+# Each source has an object, named after all that it is made of but the headers: so what was made of
+# another file of that name, or by another command, is never taken for it.
+OBJECT = build/objects/$(subst /,+,$1)-$(firstword $(shell { echo '$(CC) $(COMPILING)'; cat $1; } | cksum)).o
+ifeq ($(filter clean help,$(MAKECMDGOALS)),)
+SOURCES := $(filter %.c,$(HANDLER))
+OBJECTS := $(foreach source,$(SOURCES),$(call OBJECT,$(source)))
+LINK := $(strip $(CC) $(LINKING) $(LDFLAGS) $(OBJECTS) $(filter-out %.c,$(HANDLER)) $(LDLIBS))
+endif
 # Makes an executable of these sources, and a note of the headers that they include. None is left
 # where that fails, which would be another handler's.
 define COMPILE
@@ -56,6 +68,7 @@ all: bootstrap
 help:
 	@sed -n 's/^# make/make/p' Makefile
 	@echo 'make HANDLER=hello.c   the same from your file; or export HANDLER=hello.c'
+	@echo '              more files behind it, .c, .o or .a, are linked; CFLAGS, LDFLAGS, LDLIBS=-lm'
 	@echo 'make run      invokes the function once, with EVENT, and prints its response'
 	@echo 'make test     all tests that need a C compiler and nothing else'
 	@echo 'make serve    the Invoke API at 127.0.0.1:9000, for curl and the AWS CLI;' \
@@ -68,8 +81,20 @@ help:
 	@echo 'make size     sizes of the executable, and what is largest in it'
 	@echo 'make clean    removes what was built'
 
-bootstrap: $(HANDLER) bootstrap.c build/command
-	$(call COMPILE,$(HANDLER))
+CHECK_CC = sh test/deploy/compiler.sh '$(CC)' $(MACHINE)
+bootstrap: $(OBJECTS) $(filter-out %.c,$(HANDLER)) build/link
+	@$(if $(OBJECTS),,$(CHECK_CC))
+	@rm -f $@
+	$(LINK) -o $@
+# No executable is left where one of its sources does not compile, nor an object of that source as it was.
+define FROM_SOURCE
+$(call OBJECT,$1): $1 | build/objects
+	@rm -f bootstrap $(call OBJECT,$1) build/objects/$(subst /,+,$1)-*
+	@$(if $(filter $1,$(firstword $(SOURCES))),$$(CHECK_CC))
+	$$(CC) $$(COMPILING) $(call PROTECTED,$1) -MMD -MP -c $1 -o $(call OBJECT,$1)
+endef
+$(foreach source,$(SOURCES),$(eval $(call FROM_SOURCE,$(source))))
+-include $(OBJECTS:.o=.d)
 
 # Newer than what another command has built, which is then built anew; else headers count as well.
 ifeq ($(shell cat build/command 2>/dev/null),$(COMMAND))
@@ -77,18 +102,33 @@ ifeq ($(shell cat build/command 2>/dev/null),$(COMMAND))
 else
 build/command: always
 endif
-build/command: | build
-	@printf '%s\n' '$(subst ','\'',$(COMMAND))' >$@
+ifneq ($(shell cat build/link 2>/dev/null),$(LINK))
+build/link: always
+endif
+build/command: NOTE = $(COMMAND)
+build/link: NOTE = $(LINK)
+build/command build/link: | build
+	@printf '%s\n' '$(subst ','\'',$(NOTE))' >$@
 
 # ---- Using it on this machine ----
 
 # Ours is built first; another executable is taken as it is: make run BOOTSTRAP=path
-OURS = $(if $(filter ./bootstrap,$(BOOTSTRAP)),bootstrap)
+OURS := $(if $(filter ./bootstrap,$(BOOTSTRAP)),$(if $(CROSS),build/emulated,bootstrap))
+ifeq ($(OURS),build/emulated)
+override BOOTSTRAP := build/emulated
+endif
 
 run trace: $(OURS) build/local_lambda
 	@build/local_lambda $@ "$$EVENT"
 serve: $(OURS) build/local_lambda
 	@build/local_lambda serve
+# One for another machine, by qemu, in the folder that Lambda would start it in.
+build/emulated: bootstrap
+	@qemu=$$(command -v qemu-$(MACHINE)-static || command -v qemu-$(MACHINE)) || { \
+	echo 'make: no qemu-$(MACHINE) to run what is for $(MACHINE); install one: apt-get install' \
+	'qemu-user-static (Debian, Ubuntu), apk add qemu-$(MACHINE) (Alpine)' >&2; exit 1; }; \
+	printf '#!/bin/sh\ncd "$${0%%/*}/.." && LAMBDA_TASK_ROOT=$$PWD exec %s ./bootstrap\n' "$$qemu" >$@
+	@chmod 755 $@
 
 # Beside others: make bench PEERS=all, PEERS="bash python" or PEERS="name=path"; build/bench --help. The
 # tables and the picture are made of build/bench.json, which stays. Ctrl-C ends the measuring only.
@@ -102,7 +142,7 @@ bench: bootstrap build/bench build/report build/floor build/floor+return
 
 size: bootstrap
 	@wc -c < bootstrap | sed 's/$$/ bytes, stripped/'
-	@$(CC) $(filter-out -s,$(BUILD)) $(call PROTECTED,$(HANDLER)) $(HANDLER) -o build/unstripped
+	@$(CC) $(filter-out -s,$(BUILD)) $(LDFLAGS) $(call PROTECTED,$(HANDLER)) $(HANDLER) $(LDLIBS) -o build/unstripped
 	@echo 'the largest pieces of code and constants, in bytes:'
 	@nm -S --size-sort -t d build/unstripped | awk '$$3 !~ /[bB]/ {print $$2 + 0, $$4}' | tail -n 20
 
@@ -173,7 +213,7 @@ build/floor+return: OPTIONS = -DRETURNS
 build/floor build/floor+return: test/bench/floor.c | build
 	$(CC) $(FLOOR) $(OPTIONS) $< -o $@
 
-build build/handlers build/arm64:
+build build/handlers build/objects build/arm64:
 	@mkdir -p $@
 
 # What needs more than a compiler: clang, the AWS CLI, buildah, debootstrap, qemu.

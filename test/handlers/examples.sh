@@ -202,6 +202,40 @@ printf '#!/bin/sh\nexit 127\n' >"$folder/cmp" # as where there is none
 chmod 755 "$folder/cmp"
 PATH=$folder:$PATH
 build 'nothing has changed' 0 -q HANDLER='greet.c more.c'
+touch "$folder/greet.c"
+build 'one of two has changed' 0 HANDLER='greet.c more.c'
+case $output in *' -c greet.c '*) ;; *) false ;; esac && case $output in *' -c more.c '*) false ;; esac
+verdict $? 'only what has changed is compiled'
+mv "$folder/greet.c" "$folder/new.c"
+sed 's/GREETING "/"Old" "/' "$folder/new.c" >"$folder/greet.c"
+touch -t 200001010000 "$folder/greet.c"
+build 'an older file of that name' 0 HANDLER='greet.c more.c'
+expect bootstrap '"Ada"' 'Old "Ada"'
+mv "$folder/new.c" "$folder/greet.c"
+cat >"$folder/root.c" <<'END'
+#include <math.h>
+double root(double);
+double root(double x) { return cbrt(x); }
+END
+(cd "$folder" && "${CC:-cc}" -c root.c && ar rc libroot.a root.o && rm root.c)
+echo 'double root(double); __attribute__((constructor)) void more(void); void more(void) { root(27); }' \
+    >"$folder/more.c"
+for linked in root.o libroot.a; do
+    build "$linked and LDLIBS" 0 HANDLER="greet.c more.c $linked" LDLIBS=-lm LDFLAGS=-Wl,-y,cbrt
+    case $output$(cat "$errors") in *'definition of cbrt'*) ;; *) false ;; esac
+    verdict $? "LDFLAGS with $linked"
+    expect bootstrap '"Ada"' 'Hello "Ada"'
+done
+mkdir "$folder/a b"
+cp "$folder/greet.c" "$folder/a b"
+build 'a blank in a path' 1 HANDLER='a b/greet.c'
+grep -q 'HANDLER=a: no such file; expected .c, .o or .a, and a path without a blank' "$errors"
+verdict $? 'which it says'
+build 'another machine' 1 ARCH=other CC="${CC:-cc}" run
+grep -q 'no qemu-other .*: apt-get install qemu-user-static' "$errors"
+verdict $? 'which wants an emulator'
+rm -r "$folder/a b"
+echo 'int more;' >"$folder/more.c"
 echo '#define GREETING "Bye"' >"$folder/greet.h"
 build 'a header has changed' 0 HANDLER='greet.c more.c'
 expect bootstrap '"Ada"' 'Bye "Ada"'
