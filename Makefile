@@ -71,7 +71,7 @@ help:
 	@echo '              more files behind it, .c, .o or .a, are linked; CFLAGS, LDFLAGS, LDLIBS=-lm'
 	@echo 'make run      invokes the function once, with EVENT, and prints its response'
 	@echo 'make test     all tests that need a C compiler and nothing else'
-	@echo 'make serve    the Invoke API at 127.0.0.1:9000, for curl and the AWS CLI;' \
+	@echo 'make serve    the Invoke API, and a function URL, at 127.0.0.1:9000, for curl and the AWS CLI;' \
 		'PORT, TIMEOUT, MEMORY, CONCURRENCY'
 	@echo 'make trace    one cold invocation as the bytes on the wire'
 	@echo 'make zip      function.zip for Lambda; make ARCH=arm64 zip for Graviton'
