@@ -1123,7 +1123,6 @@ int main(void) {
 /* ---- The address of the Runtime API. ---- */
 
 static bool parse_ipv4(struct text text, uint32_t *address) {
-    *address = 0;
     for (int i = 0; i < 4; i++) {
         struct text part;
         uint64_t octet;
@@ -1582,7 +1581,7 @@ static void limit_refusals(const struct invocation *invocation) {
     static uint64_t last;
     static int refusals;
     struct text id = invocation->request_id;
-    uint64_t hash = invocation->deadline_ms; /* FNV-1a */
+    uint64_t hash = invocation->deadline_ms * 1099511628211u; /* FNV-1a */
     for (size_t i = 0; i < id.length; i++)
         hash = (hash ^ (unsigned char)id.data[i]) * 1099511628211u;
     refusals = !invocation->runtime->refused ? 0 : hash == last ? refusals + 1 : 1;

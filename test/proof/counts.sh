@@ -15,16 +15,16 @@ cd "$(dirname "$0")/../.."
 # source lines are what a reader can be asked to read.
 limits() {
     cat <<'END'
- 8656  3  start          instructions from the start to the first request
-23383  3  warm           instructions of an invocation
+ 8025  3  start          instructions from the start to the first request
+16360  3  warm           instructions of an invocation
     8  0  start_calls    system calls from the start to the first request, which is the last
     4  0  warm_calls     system calls of an invocation
     5  0  faults         page faults to the first response, the least
    36  3  memory         KiB of private memory after it, waiting, the least
    16  3  worker         KiB of private memory that a worker adds, waiting
-20208  3  executable     bytes of the executable
-12227  3  zip            bytes of the zip
-24896  3  arm64          bytes of the executable for arm64
+20104  3  executable     bytes of the executable
+12209  3  zip            bytes of the zip
+24776  3  arm64          bytes of the executable for arm64
  1823  0  lines          lines of bootstrap.c
  1337  0  code           of them neither blank nor all comment
   120  0  functions      functions
