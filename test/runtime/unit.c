@@ -468,6 +468,7 @@ static void test_error_documents(void) {
         check(error_json(&error, ERROR_JSON_MAX).length == frame.length + 6 * (MESSAGE + shown),
               "whole message", ABSENT);
         error.error_message = (struct text){plain, sizeof plain};
+        check(error_json(&error, 2000).length == 2000, "no byte less than there is room", ABSENT);
         struct text trailers = error_trailers(&error);
         check(trailers.length <= 4094 && trailers.length > 4090 &&
                   equal((struct text){trailers.data + trailers.length - 2, 2}, S("\r\n")),
@@ -475,12 +476,19 @@ static void test_error_documents(void) {
     }
 }
 
+static void test_room_before(void) {
+    struct buffer buffer = {NULL, 3, 5, false};
+    check(room_before(&buffer, 1) == 1 && room_before(&buffer, 2) == 0 &&
+              room_before(&buffer, 3) == 0 && room_before(&buffer, SIZE_MAX) == 0,
+          "room", ABSENT);
+}
+
 static void test_variables(void) {
     char *variables[] = {"NAMES=x", "NAME=a.b=c", "EMPTY=", "NOTHING", "=", NULL};
     static const struct {
         const char *name, *value; /* NULL: absent */
-    } rows[] = {{"NAME", "a.b=c"}, {"NAMES", "x"},   {"EMPTY", ""},  {"NOTHING", NULL},
-                {"NAM", NULL},     {"NAMESX", NULL}, {"OTHER", NULL}};
+    } rows[] = {{"NAME", "a.b=c"}, {"NAMES", "x"},   {"EMPTY", ""},   {"NOTHING", NULL},
+                {"NAM", NULL},     {"NAMESX", NULL}, {"OTHER", NULL}, {"LAME", NULL}};
     char **before = environ;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         environ = variables;
@@ -1324,6 +1332,7 @@ int main(void) {
     test_messages();
     test_reasons();
     test_error_documents();
+    test_room_before();
     test_variables();
     test_reserving();
     test_trace_variable();
