@@ -1224,6 +1224,7 @@ static void execute(const char *executable, char **environment) {
         arguments[n++] = w;
     arguments[n++] = (char *)(uintptr_t)executable;
     arguments[n] = NULL;
+    signal(SIGINT, SIG_DFL); /* a shell starts its background deaf to it */
     execvpe(arguments[0], arguments, environment);
     _exit(127);
 }
