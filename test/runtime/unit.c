@@ -476,6 +476,17 @@ static void test_error_documents(void) {
     }
 }
 
+static void test_hex(void) {
+    char storage[40];
+    struct buffer hex = {storage, 0, sizeof storage, false};
+    append_hex(&hex, 0);
+    append_hex(&hex, 15);
+    append_hex(&hex, 16);
+    append_hex(&hex, 17);
+    append_hex(&hex, UINT64_MAX);
+    check(equal(text_in(&hex), S("0f1011ffffffffffffffff")), "hex", text_in(&hex));
+}
+
 static void test_room_before(void) {
     struct buffer buffer = {NULL, 3, 5, false};
     check(room_before(&buffer, 1) == 1 && room_before(&buffer, 2) == 0 &&
@@ -1332,6 +1343,7 @@ int main(void) {
     test_messages();
     test_reasons();
     test_error_documents();
+    test_hex();
     test_room_before();
     test_variables();
     test_reserving();
