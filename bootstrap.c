@@ -392,14 +392,16 @@ enum {
     PAUSE_MAX_MS = 512, /* connecting is tried again after 1, 2, 4 … 512 ms: a second in all */
     PIECES_MAX = 5, /* of one send: request head, size line of a chunk, its data in two, its end */
 
-    /* All that one invocation needs, one behind the other: requests, event, what is allocated, and
-     * the reply to our answer, with room to align them. It is static, and the kernel hands out a
-     * page of it only when it is first touched. */
-    MEMORY_MAX = ENVIRONMENT_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX +
-                 TRAILER_MAX + ALLOCATE_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX +
-                 REPLY_BODY_MAX + TRAILER_MAX + 4096,
+    /* All that one invocation needs, one behind the other: the assertion lists it. It is static, and
+     * the kernel hands out a page of it only when it is first touched. */
+    MEMORY_MAX = 55 * 1024 * 1024,
 };
 
+_Static_assert(ENVIRONMENT_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX +
+                       TRAILER_MAX + ALLOCATE_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX +
+                       REPLY_BODY_MAX + TRAILER_MAX + 4096 <=
+                   MEMORY_MAX,
+               "memory has room for an event, what is allocated, and a reply, all aligned");
 _Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX,
                "a trailer's room is enough for a size line");
 
