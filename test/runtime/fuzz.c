@@ -105,8 +105,8 @@ static enum verdict judge_event(struct reference_reply *found) {
     enum verdict verdict = reference_reply(received(), run.reply_ending, found);
     if (verdict != VALID && verdict != BEYOND_EVENT_MAX)
         return verdict;
-    bool fine = found->status == 200 && found->id.length >= 1 && found->id.length <= 256 &&
-                matches("%g*", found->id);
+    bool fine = found->status == 200 && found->id.length >= 1 &&
+                found->id.length <= REQUEST_ID_MAX && matches("%g*", found->id);
     for (size_t i = 0; fine && i < found->id.length; i++)
         fine = memchr(but.data, found->id.data[i], but.length) == NULL;
     return fine ? verdict : NOT_HTTP;
@@ -349,6 +349,7 @@ static int double_poll(int ms) {
 }
 
 static int double_madvise(void *from, size_t length) {
+    free_room(NULL, 0);
     memset(from, 0, length);
     return 0;
 }
@@ -425,6 +426,7 @@ static void begin_script(struct text script, size_t piece) {
     run.reply_ending = STILL_OPEN;
     run.open = run.is_answer = run.failed_to_connect = false;
     run.attempts = run.lines = run.pauses = run.refusals = 0;
+    free_room(NULL, 0);
 }
 
 static void fuzz_conversation(struct text script) {

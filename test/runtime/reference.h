@@ -2,7 +2,6 @@
  * there is: patterns and whole strings, no state, no speed. Shares nothing with bootstrap.c but its
  * limits and the type of a text. The exhaustive tests and the fuzz targets compare the two.
  *
- * Does not know HEAD_MAX: its callers stay far below.
  *
  * SPDX-License-Identifier: MIT-0 */
 #include <arpa/inet.h>
@@ -261,6 +260,11 @@ static bool add_to_body(struct reference_reply *reply, struct text data) {
     return true;
 }
 
+/* What has not ended within its limit is not waited for. */
+static enum verdict unended(struct text bytes, size_t most) {
+    return bytes.length >= most ? NOT_HTTP : MORE_NEEDED;
+}
+
 static enum verdict take_chunks(struct text bytes, struct reference_reply *reply) {
     struct text line;
     uint64_t size = 1;
@@ -268,13 +272,16 @@ static enum verdict take_chunks(struct text bytes, struct reference_reply *reply
         size_t digits = 0;
         while (digits < line.length && in_class('x', line.data[digits]))
             digits++;
-        if (!matches_any(chunk_lines, line) || !ended_in_crlf(line) ||
-            !reference_number((struct text){line.data, digits}, 16, &size))
+        if ((size_t)(bytes.data - line.data) > SIZE_LINE_MAX || !matches_any(chunk_lines, line) ||
+            !ended_in_crlf(line) || !reference_number((struct text){line.data, digits}, 16, &size))
             return NOT_HTTP;
-        if (size == 0)
-            return !take_lines(&bytes, &line) ? MORE_NEEDED
-                   : are_field_lines(line)    ? VALID
-                                              : NOT_HTTP;
+        if (size == 0) {
+            struct text rest = bytes;
+            return !take_lines(&bytes, &line) ? unended(rest, TRAILER_MAX)
+                   : (size_t)(bytes.data - rest.data) <= TRAILER_MAX && are_field_lines(line)
+                       ? VALID
+                       : NOT_HTTP;
+        }
         if (size > EVENT_MAX - reply->body_length)
             return BEYOND_EVENT_MAX;
         if (size > bytes.length)
@@ -289,7 +296,7 @@ static enum verdict take_chunks(struct text bytes, struct reference_reply *reply
             return NOT_HTTP;
         bytes = (struct text){bytes.data + 2, bytes.length - 2};
     }
-    return MORE_NEEDED;
+    return unended(bytes, SIZE_LINE_MAX);
 }
 
 /* One number, or a list in which it stands again letter by letter: RFC 9110 8.6. */
@@ -339,12 +346,13 @@ static enum verdict take_body(struct text bytes, enum ending ending,
  * Of a reply that is no event the head is enough, if the body breaks off. */
 static enum verdict reference_reply(struct text bytes, enum ending ending,
                                     struct reference_reply *reply) {
-    struct text line, lines = {0};
+    struct text line, lines = {0}, all = bytes;
     do {
         *reply = (struct reference_reply){0};
         if (!take_line(&bytes, &line) || (line.length && !take_lines(&bytes, &lines)))
-            return MORE_NEEDED; /* a head is judged when it is whole */
-        if (!matches_any(status_lines, line) || line.data[9] < '1' || line.data[9] > '5')
+            return unended(all, HEAD_MAX); /* a head is judged when it is whole */
+        if (all.length - bytes.length > HEAD_MAX || !matches_any(status_lines, line) ||
+            line.data[9] < '1' || line.data[9] > '5')
             return NOT_HTTP;
         reply->status = (int)strtol(line.data + 9, NULL, 10);
         reply->http_1_0 = line.data[7] == '0';
