@@ -165,12 +165,13 @@ build-BootstrapFunction: bootstrap # what SAM calls with BuildMethod: makefile
 # Short of what needs a minute or a package: that is in .ci/run.
 test:
 	@$(MAKE) -j$$(getconf _NPROCESSORS_ONLN) test-programs
-	sh test/run.sh 'build/end_to_end build/echo build/probe' build/unit build/faults \
+	sh test/run.sh 'build/end_to_end build/echo build/probe' build/unit build/faults $(TINY) \
 		'build/fuzz_seeds seeds test/runtime/seeds.txt' 'build/sandbox build/echo' \
 		'build/lambda_test build/local_lambda build/probe' \
 		'sh test/handlers/examples.sh build/handlers build/local_lambda'
 EXAMPLES = $(patsubst test/%.c,build/%,$(wildcard test/handlers/*.c))
-test-programs: build/echo build/probe $(EXAMPLES) build/end_to_end build/unit build/faults \
+TINY = build/tiny/build/unit build/tiny/build/faults
+test-programs: build/echo build/probe $(EXAMPLES) build/end_to_end build/unit build/faults $(TINY) \
 		build/fuzz_seeds build/sandbox build/local_lambda build/lambda_test
 
 # Executables as Lambda would start them.
@@ -194,6 +195,14 @@ build/unit build/faults build/fuzz build/fuzz_seeds build/exhaustive: \
 	bootstrap.c $(wildcard test/runtime/*.h)
 $(PROGRAMS): test/lambda/wire.c test/lambda/wire.h | build
 	$(HOST_CC) $(TOOLS) $(OPTIONS) $(filter-out bootstrap.c,$(filter %.c,$^)) $(LIBRARIES) -o $@
+
+# The same with limits of a few dozen bytes, in a copy of the tree.
+build/tiny/Makefile: Makefile bootstrap.c test/proof/tiny.sh $(wildcard test/runtime/*.* test/lambda/*.*)
+	sh test/proof/tiny.sh build/tiny
+build/tiny/build/%: build/tiny/Makefile
+	@$(MAKE) -s -C build/tiny HANDLER=bootstrap.c build/$*
+tiny-fuzz: build/tiny/Makefile
+	@$(MAKE) -s -C build/tiny HANDLER=bootstrap.c fuzz
 
 # Sanitizers, where the compiler has them.
 SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined \
@@ -235,4 +244,4 @@ clean:
 	rm -rf build bootstrap function.zip
 
 .PHONY: all help run trace serve bench size zip deploy invoke undeploy build-BootstrapFunction \
-	test test-programs test-deploy test-image test-clients test-arm64 fuzz clean always
+	test test-programs test-deploy test-image test-clients test-arm64 fuzz tiny-fuzz clean always

@@ -4,11 +4,12 @@
 #
 # SPDX-License-Identifier: MIT-0
 set -eu
+rm -rf "$1"
 mkdir -p "$1"
-cp -r bootstrap.c test "$1"
+cp -r bootstrap.c Makefile test "$1"
 while read -r file from to; do
     grep -q "$from" "$1/$file" || { echo "tiny.sh: $file has no $from" >&2; exit 1; }
-    sed -i "s/$from[^,}]*/$to/" "$1/$file"
+    sed -i "s/${from}[^,}]*/$to/" "$1/$file"
 done <<'END'
 bootstrap.c HEAD_MAX.=.64 HEAD_MAX = 128
 bootstrap.c SIZE_LINE_MAX.= SIZE_LINE_MAX = 24
@@ -30,11 +31,11 @@ bootstrap.c CONTENT_TYPE_MAX.= CONTENT_TYPE_MAX = 16
 bootstrap.c ONE_SEND_MAX.= ONE_SEND_MAX = 32
 bootstrap.c LOG_LINE_MAX.= LOG_LINE_MAX = 1744
 bootstrap.c TRAILERS_MAX.= TRAILERS_MAX = 568
-test/faults.c {300\> {30
-test/faults.c {77 {41
-test/faults.c {MEMORY_KEPT.+ {48
-test/faults.c {20000 {40
-test/faults.c {3000 {47
-test/faults.c 2.\*.AT_ONCE 46
-test/faults.c AT_ONCE_MAX.=.256 AT_ONCE_MAX = 200
+test/runtime/faults.c {300\> {30
+test/runtime/faults.c {77 {41
+test/runtime/faults.c {MEMORY_KEPT.+ {48
+test/runtime/faults.c {20000 {40
+test/runtime/faults.c {3000 {47
+test/runtime/faults.c 2.\*.AT_ONCE 46
+test/runtime/faults.c AT_ONCE_MAX.=.256 AT_ONCE_MAX = 200
 END

@@ -1,0 +1,80 @@
+#!/bin/sh
+# proof.sh [broken] - shows with Frama-C's Eva (Debian: frama-c-base) that nothing which C leaves
+# undefined can happen in drivers.c, whatever the bytes are. With `broken` each driver is run on
+# bootstrap.c with one condition broken, and has to see it.
+#
+# SPDX-License-Identifier: MIT-0
+set -u
+export how="${1:-whole}"
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT PIPE TERM
+export work
+mkdir "$work/sys"
+: >"$work/sys/prctl.h"
+: >"$work/sys/syscall.h"
+
+# Of texts each read is of a volatile byte, so that Eva does not tell apart what it has seen of them.
+# Memory begins at a multiple of each alignment: Eva knows no addresses. How many bytes are there at
+# once is followed number by number.
+sed -e 's/^    const char \*data;/    const VOLATILE char *data;/' \
+    -e 's/const unsigned char \*at = (const unsigned/const VOLATILE unsigned char *at = (const VOLATILE unsigned/' \
+    -e 's/-(uintptr_t)c->kept %/(alignment - (size_t)(c->kept - c->memory) % alignment) %/' \
+    -e 's/-(uintptr_t)from %/(PAGE_MAX - (size_t)(from - c->memory) % PAGE_MAX) %/' \
+    -e 's/^        here = here < n ? here : .*/& \/\/@ split here;/' bootstrap.c >"$work/subject.c"
+changed=$(diff bootstrap.c "$work/subject.c" | grep -c '^>')
+[ "$changed" -eq 5 ] || { echo "proof.sh: $changed of 5 places found in bootstrap.c" >&2; exit 1; }
+
+# shellcheck disable=SC2016 # expanded by the inner shell
+one='
+    IFS="|" read -r name defined states unroll breakage <<ROW
+$0
+ROW
+    folder=$(mktemp -d "$work/XXXXXX")
+    cp "$work/subject.c" "$folder"
+    [ "$how" = whole ] || sed -i "$breakage" "$folder/subject.c"
+    start=$(date +%s)
+    timeout 170 frama-c -c11 -machdep gcc_x86_64 -cpp-extra-args="-I$folder -I$work $defined" -eva \
+        -eva-no-print -eva-split-return full -eva-slevel "$states" -eva-min-loop-unroll "$unroll" \
+        -eva-slevel-function lower_case:0,is_blank:0,parse_number:0,model_memcmp:0 \
+        -eva-slevel-function has_control_character:0,is_visible_text:0,append_text_entry:0 \
+        test/proof/drivers.c >"$folder/said" 2>&1
+    proven=no
+    grep -q " 0 alarms generated" "$folder/said" &&
+        ! grep "valid  *[0-9]* unknown" "$folder/said" | grep -qv " 0 unknown  *0 invalid" && proven=yes
+    said=$(grep -c "alarms\{0,1\} generated" "$folder/said")
+    case $how,$proven,$said in
+    whole,yes,1 | broken,no,1) echo "ok $name: $(($(date +%s) - start)) s" ;;
+    *) echo "FAIL $name" && tail -n 20 "$folder/said" ;;
+    esac'
+parser() { # NAME LENGTH STATES UNROLL BREAKAGE
+    echo "$1, $2 bytes|-DVOLATILE=volatile -DPARSER=at_$1 -DLENGTH=$2|$3|$4|$5"
+}
+reply() { # PREFIX STATES
+    echo "a reply behind $1|-DVOLATILE= -DPREFIX=$1|$2|100|s/within - searched/within + 1 - searched/"
+}
+{
+    reply LENGTH_FIELD 1000
+    parser json 8 3000 20 's/while (text.length \&\& !to->overflow)/while (!to->overflow)/'
+    parser length 8 4000 20 's/while (text.length \&\& is_blank/while (is_blank/'
+    reply VERSION 3000
+    reply CHUNK 1000
+    reply CHUNKED 1000
+    reply OK 500
+    reply NOTHING 500
+    reply UNTIL_CLOSE 500
+    echo 'a whole event|-DVOLATILE=|100|130|s/answered = true/answered = false/'
+    parser address 8 1000 20 's/part.length > 1 \&\& part/part/'
+    parser token 8 1000 20 's/while (text.length \&\& is_blank/while (is_blank/'
+    parser number 16 500 20 's/i < digits.length/i <= digits.length/'
+    parser status 16 500 20 's/version.length != 8/version.length > 8/'
+    parser control 16 500 20 's/i < line.length/i <= line.length/'
+    parser chunk 8 500 20 's/line.length == 0 || line.data/line.data/'
+    parser utf8 16 500 20 's/length > text.length ||/length > text.length + 1 ||/'
+    parser base64 16 500 20 's/i + j < text.length ?/i + j <= text.length ?/'
+    parser log 8 500 40 's/i < to->length/i <= to->length/'
+    parser field 8 500 40 's/line->length >= name.length \&\&//'
+} | tr '\n' '\0' | xargs -0 -n 1 -P "$(nproc)" sh -c "$one" | tee "$work/verdicts"
+failed=$(grep -c '^FAIL' "$work/verdicts")
+echo "$(grep -c '^ok' "$work/verdicts") passed, $failed failed"
+[ "$failed" -eq 0 ]
