@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -114,6 +115,7 @@ struct test {
     const char *environment[VARIABLES_MAX];
     bool probe;                 /* run the probe handler, not the echo */
     bool process_1;             /* as which a container starts its program */
+    bool little_stack;          /* 64 KiB, of which 5,000 variables take most */
     int ended_by;               /* a signal */
     bool (*play)(struct run *); /* instead of the steps: see "What no script can say" */
     const char *needs;          /* a command that has to succeed, or the case is skipped */
@@ -314,6 +316,8 @@ static const struct test tests[] = {
       RESPONSE("3", "(unset)"), ACCEPTED, NEXT, EVENT("4", 7, "another"),
       RESPONSE("4", "variable"), ACCEPTED},
      .probe = true, .environment = {"PROBE_SETENV=1", "_X_AMZN_TRACE_ID=from outside"}},
+    {"5,000 variables in 64 KiB of stack", {ONE_ECHO}, .little_stack = true,
+     .needs = "test -z \"$RUN_WITH\""},
     {"the handler's children have none of our descriptors",
      {NEXT, EVENT("1", 75, "sh for d in 3 4 5 6 7 8 9; do (: >&$d) 2>/dev/null && echo $d; done; "
                            "echo ."), RESPONSE("1", ".\n"), ACCEPTED}, .probe = true},
@@ -1231,7 +1235,9 @@ static void execute(const char *executable, char **environment) {
 
 /* In the new process: the environment of the case, and `log` as its output; -1 is none. */
 static void become_runtime(const struct run *r, int log) {
-    char address[64], *environment[VARIABLES_MAX + 4] = {address};
+    enum { MANY = 5000 };
+    static const struct rlimit little = {64 * 1024, 64 * 1024};
+    static char address[64], *environment[VARIABLES_MAX + MANY + 4] = {address};
     const char *const *variables = r->test->environment;
     size_t n = 1;
     snprintf(address, sizeof address, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", r->port);
@@ -1239,6 +1245,11 @@ static void become_runtime(const struct run *r, int log) {
         bool is_address = strncmp(variables[i], "AWS_LAMBDA_RUNTIME_API", 22) == 0;
         environment[is_address ? 0 : n++] =
             (char *)(uintptr_t)(is_address ? with_port(variables[i], r->port) : variables[i]);
+    }
+    if (r->test->little_stack) {
+        while (n < MANY)
+            environment[n++] = address + strlen(address); /* empty */
+        setrlimit(RLIMIT_STACK, &little);
     }
     signal(SIGCHLD, SIG_IGN); /* as some parents leave it */
     signal(SIGPIPE, SIG_DFL);

@@ -430,7 +430,9 @@ static void begin_script(struct text script, size_t piece) {
 }
 
 static void fuzz_conversation(struct text script) {
-    static char setting[] = "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", *variables[] = {setting, NULL};
+    static char setting[] = "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001",
+                json[] = "AWS_LAMBDA_LOG_FORMAT=JSON", *variables[3] = {setting};
+    variables[1] = script.length % 2 ? json : NULL;
     begin_script(script, SIZE_MAX);
     /* What the program keeps of the run before: it must know nothing of that. */
     struct runtime nothing_refused = {.refused = false};
