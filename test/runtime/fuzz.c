@@ -686,6 +686,42 @@ static void all_replacements(void (*fuzz)(struct text), struct text text, struct
         }
 }
 
+/* Of `length` bytes, all in all. */
+static void append_padded(struct buffer *to, const char *begin, size_t length, const char *end) {
+    size_t before = to->length;
+    append_string(to, begin);
+    while (to->length + strlen(end) < before + length)
+        append_string(to, "x");
+    append_string(to, end);
+}
+
+/* An event and the reply to its answer, each part of which is a byte too long, as long as can be, or
+ * a byte shorter. */
+static void all_at_the_limits(void) {
+    static char bytes[8 * (HEAD_MAX + SIZE_LINE_MAX + TRAILER_MAX)];
+    static const struct {
+        const char *head;
+        size_t body;
+    } kinds[] = {{"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: 1\r\n", EVENT_MAX},
+                 {"HTTP/1.1 202 A\r\n", REPLY_BODY_MAX}};
+    for (unsigned way = 0; way < 6561; way++) {
+        struct buffer to = {bytes, 0, sizeof bytes, false};
+        for (unsigned kind = 0, rest = way; kind < 2; kind++, rest /= 81) {
+            char head[128], size[24];
+            size_t body = kinds[kind].body + 1 - rest % 3;
+            snprintf(head, sizeof head, "%sTransfer-Encoding: chunked\r\nA: ", kinds[kind].head);
+            snprintf(size, sizeof size, "%zx;", body);
+            append_string(&to, "\xfe?");
+            append_padded(&to, head, HEAD_MAX + 1 - rest / 3 % 3, "\r\n\r\n");
+            append_padded(&to, size, SIZE_LINE_MAX + 1 - rest / 9 % 3, "\r\n");
+            append_padded(&to, "", body + 2, "\r\n");
+            append_padded(&to, "0;", SIZE_LINE_MAX, "\r\n");
+            append_padded(&to, "A: ", TRAILER_MAX + 1 - rest / 27 % 3, "\r\n\r\n");
+        }
+        run_string(fuzz_conversation, &to);
+    }
+}
+
 static void run_all(void) {
     const struct text no = S(""), end = S("\r\n\r\n" CLOSES);
     all_strings(fuzz_text, no, S("019afgF+- x"), 5, no);
@@ -719,6 +755,8 @@ static void run_all(void) {
             all_strings(fuzz_reply, (struct text){status, (size_t)length},
                         (struct text){NULL, sizeof lines / sizeof *lines}, 3, bodies[n]);
         }
+    if (EVENT_MAX < HEAD_MAX) /* by tiny.sh */
+        all_at_the_limits();
     printf("%llu strings, 0 different\n", (unsigned long long)strings);
 }
 

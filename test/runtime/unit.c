@@ -1346,7 +1346,6 @@ int main(void) {
     test_reserving();
     test_trace_variable();
     test_time();
-    test_memory_for_all();
     test_giving_back();
     test_staleness();
     test_connecting();
@@ -1363,6 +1362,7 @@ int main(void) {
     test_framing();
     test_room();
     if (EVENT_MAX > 1024 * 1024) { /* not with the limits of tiny.sh */
+        test_memory_for_all();
         test_log_entries();
         test_messages();
         test_error_documents();
