@@ -187,11 +187,11 @@ static void request_begins(const char *bytes) {
     if (is_answer == run.is_answer && run.attempts > 0) {
         check_repeated();
     } else {
-        run.attempts = 1;
         if (is_answer)
             event_begins();
         else if (run.is_answer)
             check_goes_on();
+        run.attempts = 1;
     }
     if (!is_answer)
         run.failed = run.streamed = false;

@@ -17,6 +17,7 @@ mkdir -p "build/corpus/$target"
 if ! FUZZ_TARGET=$target "$fuzz" -max_total_time="$seconds" -max_len=4096 -print_final_stats=1 \
     -artifact_prefix="build/finding-$target-" "build/corpus/$target" >"build/fuzz-$target.txt" 2>&1; then
     tail -n 40 "build/fuzz-$target.txt"
+    grep -m 1 '^fuzz: ' "build/fuzz-$target.txt"
     exit 1
 fi
 echo "$target: $(grep DONE "build/fuzz-$target.txt")"
