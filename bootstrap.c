@@ -1342,8 +1342,8 @@ _Static_assert(4 * 6 * REQUEST_ID_MAX + 6 * ERROR_TYPE_MAX + 1024 <= LOG_LINE_MA
 
 static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
 
-static bool log_as_json;            /* AWS_LAMBDA_LOG_FORMAT */
-static enum log_level lowest_level; /* AWS_LAMBDA_LOG_LEVEL */
+static _Alignas(4) bool log_as_json; /* AWS_LAMBDA_LOG_FORMAT; see trace_variable */
+static enum log_level lowest_level;  /* AWS_LAMBDA_LOG_LEVEL */
 
 static void retrieve_log_settings(void) {
     struct text level = environment_variable("AWS_LAMBDA_LOG_LEVEL");
@@ -1499,8 +1499,8 @@ static _Noreturn void exit_fault(const char *operation, const char *detail, stru
  * library's setenv would bring in the allocator, half the program's size again. ---- */
 
 #define TRACE_VARIABLE "_X_AMZN_TRACE_ID"
-static char
-    trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1]; /* a value is shorter than a head */
+/* Shorter than a head. With this alignment it lies last, and what is always used in one page. */
+static _Alignas(1) char trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1];
 
 /* The environment becomes a copy of its entries, and of trace_variable, in the memory of `c`. */
 static void reserve_trace_variable(struct api_connection *c) {

@@ -19,9 +19,9 @@ limits() {
 16360  3  warm           instructions of an invocation
     8  0  start_calls    system calls from the start to the first request, which is the last
     4  0  warm_calls     system calls of an invocation
-    7  0  faults         page faults to the first response, the least
-   40  0  memory         KiB of private memory after it, waiting, the least
-   16  3  worker         KiB of private memory that a worker adds, waiting
+    6  0  faults         page faults to the first response, the least
+   36  0  memory         KiB of private memory after it, waiting, the least
+   12  0  worker         KiB of private memory that a worker adds, waiting
 20104  3  executable     bytes of the executable
 12209  3  zip            bytes of the zip
 24776  3  arm64          bytes of the executable for arm64
