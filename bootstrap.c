@@ -946,8 +946,7 @@ static void exchange(struct runtime *runtime, struct text body, int attempts,
 /* Of a GET 200 is expected, or 204 from emulators that do not let us wait: asking again after
  * another status would be a loop that never heals. Of a POST 202 is expected, any 2xx will do.
  * After another status below 500 the environment is sound and the next event can come. Above all
- * nothing goes to /error after a 413, whose caller has an error already: Lambda would answer 403.
- * */
+ * nothing goes to /error after a 413, whose caller has an error already: Lambda answers 403. */
 static void check_reply(struct runtime *runtime, const char *operation, bool is_get,
                         const struct api_reply *reply) {
     const char *wrong = runtime->connection.wrong;
@@ -1334,8 +1333,7 @@ static struct text error_json(const struct outcome *error, size_t most) {
 /* ---- The log: one line, one write, so that lines of several processes do not mix, and nothing
  * stays in a buffer when Lambda freezes the environment. ---- */
 
-/* Of Managed Instances Lambda reads the log through 64 KiB, and stops at a line that does not fit.
- * */
+/* Of Managed Instances Lambda reads the log through 64 KiB, and stops at a line beyond that. */
 enum { LOG_LINE_MAX = 60 * 1024 };
 _Static_assert(4 * 6 * REQUEST_ID_MAX + 6 * ERROR_TYPE_MAX + 1024 <= LOG_LINE_MAX,
                "a log line has room for the fields before its text, with every byte escaped");
@@ -1650,6 +1648,10 @@ static struct worker *ended_worker(struct worker *workers, size_t count) {
     return w;
 }
 
+/* NULL unless threads are linked in. One that runs already would be missing in every worker; that
+ * there is one, unshare(2) tells. */
+__attribute__((weakref("pthread_create"))) static int can_make_threads(void);
+
 /* Returns at once if there is one worker; else in each of them, and never in their parent. */
 static void start_workers(struct runtime *runtime) {
     static struct worker alone;
@@ -1657,6 +1659,8 @@ static void start_workers(struct runtime *runtime) {
     runtime->worker = &alone;
     if (count == 1)
         return;
+    if (can_make_threads && syscall(SYS_unshare, 0x10000) < 0 && errno == EINVAL) /* CLONE_THREAD */
+        exit_fault("fork", NULL, ABSENT, "expected no thread before main");
     pid_t parent = getpid();
     struct worker *workers = mmap(NULL, count * sizeof *workers, PROT_READ | PROT_WRITE,
                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
