@@ -16,7 +16,7 @@
  *     for ever:                                                  process_event
  *         GET /invocation/next                                   next_invocation
  *             connect, unless the connection still stands        require_connection
- *             send the request                                   send_pieces
+ *             send the request                                   send_texts
  *             wait for the head of the reply, perhaps for hours  receive_head
  *             take status, request id, deadline and so on        parse_head
  *             receive the event                                  read_body
@@ -205,6 +205,15 @@ static void append_string(struct buffer *to, const char *string) {
     append_text(to, text_of(string));
 }
 
+/* Up to five texts in this order, to be appended or sent; those that are not given are empty. */
+enum { TEXTS_MAX = 5 };
+#define TEXTS(...) ((const struct text[TEXTS_MAX]){__VA_ARGS__})
+
+static void append_texts(struct buffer *to, const struct text texts[TEXTS_MAX]) {
+    for (size_t i = 0; i < TEXTS_MAX; i++)
+        append_text(to, texts[i]);
+}
+
 /* The digits of a number in decimal, 20 at most, in front of `end`. */
 static char *put_digits(char *end, uint64_t number) {
     do
@@ -390,7 +399,6 @@ enum {
     ENVIRONMENT_MAX = 6 * 1024 * 1024, /* Linux takes no larger one for a process */
     PAGE_MAX = 64 * 1024,              /* the largest of Linux */
     PAUSE_MAX_MS = 512, /* connecting is tried again after 1, 2, 4 … 512 ms: a second in all */
-    PIECES_MAX = 5, /* of one send: request head, size line of a chunk, its data in two, its end */
 
     /* All that one invocation needs, one behind the other: the assertion lists it. It is static, and
      * the kernel hands out a page of it only when it is first touched. */
@@ -472,23 +480,23 @@ static bool is_stale(const struct api_connection *c) {
 }
 
 /* Sends all pieces in one system call, so that nothing is left for Nagle's algorithm to hold back.
- * Returns how many the kernel accepted whole: PIECES_MAX, or fewer when the connection is lost. */
-static size_t send_pieces(int descriptor, const struct text pieces[PIECES_MAX]) {
-    struct iovec rest[PIECES_MAX];
-    for (size_t i = 0; i < PIECES_MAX; i++)
+ * Returns how many the kernel accepted whole: TEXTS_MAX, or fewer when the connection is lost. */
+static size_t send_texts(int descriptor, const struct text pieces[TEXTS_MAX]) {
+    struct iovec rest[TEXTS_MAX];
+    for (size_t i = 0; i < TEXTS_MAX; i++)
         rest[i] = (struct iovec){(char *)(uintptr_t)pieces[i].data, pieces[i].length};
-    for (size_t i = 0; i < PIECES_MAX;) {
-        ssize_t n = rest[i].iov_len ? writev(descriptor, rest + i, (int)(PIECES_MAX - i)) : 0;
+    for (size_t i = 0; i < TEXTS_MAX;) {
+        ssize_t n = rest[i].iov_len ? writev(descriptor, rest + i, (int)(TEXTS_MAX - i)) : 0;
         if (n == 0 ? rest[i].iov_len : n < 0 && errno != EINTR)
             return i;
-        while (i < PIECES_MAX && n >= (ssize_t)rest[i].iov_len)
+        while (i < TEXTS_MAX && n >= (ssize_t)rest[i].iov_len)
             n -= (ssize_t)rest[i++].iov_len;
         if (n > 0) {
             rest[i].iov_base = (char *)rest[i].iov_base + n;
             rest[i].iov_len -= (size_t)n;
         }
     }
-    return PIECES_MAX;
+    return TEXTS_MAX;
 }
 
 static void note_failure(struct api_connection *c, const char *wrong) {
@@ -872,12 +880,8 @@ static struct text error_json(const struct outcome *, size_t most);
 
 /* A field with an empty value is left out. */
 static void append_field(struct buffer *head, const char *name, struct text value) {
-    if (value.length == 0)
-        return;
-    append_string(head, name);
-    append_string(head, ": ");
-    append_text(head, value);
-    append_string(head, "\r\n");
+    if (value.length)
+        append_texts(head, TEXTS(text_of(name), S(": "), value, S("\r\n")));
 }
 
 /* Request line and the fields that all requests have: RFC 9112 §3. The path is route, id, action. */
@@ -885,14 +889,10 @@ static void begin_request(struct runtime *runtime, const char *method, const cha
                           struct text id, const char *action) {
     struct buffer *head = &runtime->head;
     *head = (struct buffer){runtime->connection.kept, 0, REQUEST_HEAD_MAX, false};
-    append_string(head, method);
-    append_text(head, runtime->path);
-    append_string(head, route);
-    append_text(head, id);
-    append_string(head, action);
-    append_string(head, " HTTP/1.1\r\nHost: ");
-    append_text(head, runtime->host);
-    append_string(head, "\r\nUser-Agent: bootstrap.c/" BOOTSTRAP_VERSION "\r\n");
+    append_texts(head, TEXTS(text_of(method), runtime->path, text_of(route), id, text_of(action)));
+    append_string(head, " HTTP/1.1\r\n");
+    append_field(head, "Host", runtime->host);
+    append_field(head, "User-Agent", S("bootstrap.c/" BOOTSTRAP_VERSION));
 }
 
 static void end_request_head(struct runtime *runtime) {
@@ -911,14 +911,14 @@ static void require_connection(struct runtime *runtime) {
  * refuse a large body early. Then sending is shut down, so that it does not wait for the rest. */
 static void exchange_once(struct api_connection *c, struct text head, struct text body,
                           struct api_reply *reply) {
-    size_t sent = send_pieces(c->socket, (const struct text[PIECES_MAX]){head, body});
+    size_t sent = send_texts(c->socket, TEXTS(head, body));
     c->wrong = NULL;
-    if (sent < PIECES_MAX)
+    if (sent < TEXTS_MAX)
         shutdown(c->socket, SHUT_WR);
     read_reply(c, reply);
     if (c->wrong == CONNECTION_LOST && sent == 1)
         c->wrong = BODY_CUT_OFF;
-    if (c->wrong || sent < PIECES_MAX || c->unread != c->end || !is_persistent(reply))
+    if (c->wrong || sent < TEXTS_MAX || c->unread != c->end || !is_persistent(reply))
         hang_up(c);
 }
 
@@ -1373,12 +1373,11 @@ static void append_timestamp(struct buffer *to, uint64_t ms) {
     append_string(to, stamp);
 }
 
+/* The name as it stands behind another field: ,"name": */
 static void append_log_field(struct buffer *to, const char *name, struct text value) {
     if (value.length == 0)
         return;
-    append_string(to, ",\"");
     append_string(to, name);
-    append_string(to, "\":");
     append_json_string(to, first_bytes(value, REQUEST_ID_MAX));
 }
 
@@ -1389,13 +1388,13 @@ static void append_json_entry(struct buffer *to, enum log_level level,
     append_string(to, "{\"timestamp\":\"");
     append_timestamp(to, now_ms());
     append_string(to, "\"");
-    append_log_field(to, "level", text_of(level_names[level]));
+    append_log_field(to, ",\"level\":", text_of(level_names[level]));
     if (invocation) {
-        append_log_field(to, "requestId", invocation->request_id);
-        append_log_field(to, "tenantId", invocation->tenant_id);
-        append_log_field(to, "traceId", invocation->trace_id);
+        append_log_field(to, ",\"requestId\":", invocation->request_id);
+        append_log_field(to, ",\"tenantId\":", invocation->tenant_id);
+        append_log_field(to, ",\"traceId\":", invocation->trace_id);
     }
-    append_log_field(to, "errorType", error_type);
+    append_log_field(to, ",\"errorType\":", error_type);
     append_string(to, error_type.length ? ",\"errorMessage\":\"" : ",\"message\":\"");
     append_json_text_before(to, text, strlen("\"}\n"));
     append_string(to, "\"}\n");
@@ -1433,7 +1432,7 @@ static void log_entry(enum log_level level, const struct invocation *invocation,
         append_json_entry(&line, level, invocation, error_type, text);
     else
         append_text_entry(&line, level, invocation, error_type, text);
-    send_pieces(STDERR_FILENO, (const struct text[PIECES_MAX]){text_in(&line)});
+    send_texts(STDERR_FILENO, TEXTS(text_in(&line)));
 }
 
 static void log_line(enum log_level level, const struct invocation *invocation, struct text text) {
@@ -1474,7 +1473,7 @@ static void report_fault(enum log_level level, const char *operation, const char
     char storage[6 * FOUND_MAX + 512];
     struct buffer text = {storage, 0, sizeof storage, false};
     int reason = errno;
-    append_string(&text, "bootstrap: ");
+    append_word(&text, S("bootstrap"), ": ");
     append_string(&text, operation);
     if (operation[strlen(operation) - 1] == ':')
         append_reason(&text, reason);
@@ -1702,9 +1701,8 @@ static bool send_chunk(struct runtime *runtime, struct text size_line, struct te
             require_connection(runtime); /* small chunks do not wait for those before them: */
             setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         }
-        size_t sent = send_pieces(
-            c->socket, (const struct text[PIECES_MAX]){head, size_line, data, more, S("\r\n")});
-        stream_state = sent == PIECES_MAX ? STREAM_OPEN : STREAM_BROKEN;
+        size_t sent = send_texts(c->socket, TEXTS(head, size_line, data, more, S("\r\n")));
+        stream_state = sent == TEXTS_MAX ? STREAM_OPEN : STREAM_BROKEN;
         if (sent > 0 || attempt == POST_ATTEMPTS_MAX)
             break;
         hang_up(c); /* before the head was out: nothing has happened yet */

@@ -24,8 +24,7 @@ static void close_journal(int signal_number) {
 static void send_request(struct runtime *extension, struct text body) {
     end_request_head(extension);
     require_connection(extension);
-    send_pieces(extension->connection.socket,
-                (const struct text[PIECES_MAX]){text_in(&extension->head), body});
+    send_texts(extension->connection.socket, TEXTS(text_in(&extension->head), body));
 }
 
 /* False where there are no extensions, as in some emulators. Source: "Using the Lambda Extensions API
@@ -69,8 +68,7 @@ static struct outcome open_journal(void) {
 }
 
 static struct outcome write_down(const struct invocation *invocation) {
-    const struct text line[PIECES_MAX] = {invocation->event, S("\n")};
-    if (send_pieces(journal, line) < PIECES_MAX)
+    if (send_texts(journal, TEXTS(invocation->event, S("\n"))) < TEXTS_MAX)
         return failure(S("Function.JournalFull"), S("the journal takes no more"));
     return success(invocation->event);
 }

@@ -15,19 +15,19 @@ cd "$(dirname "$0")/../.."
 # source lines are what a reader can be asked to read.
 limits() {
     cat <<'END'
- 8025  3  start          instructions from the start to the first request
-16360  3  warm           instructions of an invocation
+ 8265  3  start          instructions from the start to the first request
+16830  3  warm           instructions of an invocation
     8  0  start_calls    system calls from the start to the first request, which is the last
     4  0  warm_calls     system calls of an invocation
     6  0  faults         page faults to the first response, the least
    36  0  memory         KiB of private memory after it, waiting, the least
    12  0  worker         KiB of private memory that a worker adds, waiting
-20104  3  executable     bytes of the executable
-12209  3  zip            bytes of the zip
-24776  3  arm64          bytes of the executable for arm64
+20480  0  executable     bytes of the executable
+12300  0  zip            bytes of the zip
+24960  3  arm64          bytes of the executable for arm64
  1823  0  lines          lines of bootstrap.c
  1337  0  code           of them neither blank nor all comment
-  120  0  functions      functions
+  121  0  functions      functions
     9  0  median         lines of a function, median
    27  0  longest        lines of the longest function
  1150  0  main           the line at which main ends

@@ -826,14 +826,14 @@ static ssize_t scripted_writev(int descriptor, const struct iovec *pieces, int c
 }
 
 static void test_sending(void) {
-    const struct text pieces[PIECES_MAX] = {S("head"), S(""), S("body"), S("\r\n")};
-    static const size_t whole[] = {0, 0, 0, 0, 2, 2, 2, 2, 3, 3, PIECES_MAX, PIECES_MAX};
+    const struct text pieces[TEXTS_MAX] = {S("head"), S(""), S("body"), S("\r\n")};
+    static const size_t whole[] = {0, 0, 0, 0, 2, 2, 2, 2, 3, 3, TEXTS_MAX, TEXTS_MAX};
     char storage[16];
     for (size_t left = 0; left < sizeof whole / sizeof *whole; left++)
         for (wire.most = 1; wire.most <= 11; wire.most++) {
             wire.left = left;
             wire.taken = (struct buffer){storage, 0, sizeof storage, false};
-            size_t sent = send_pieces(0, pieces);
+            size_t sent = send_texts(0, pieces);
             check(sent == whole[left] &&
                       equal(text_in(&wire.taken), first_bytes(S("headbody\r\n"), left)),
                   "sent in pieces", text_in(&wire.taken));
