@@ -35,9 +35,8 @@
 enum {
     ALL_S = 300, /* for the whole run, which takes 20 */
     FAILURES_MAX = 20,
-    LIMIT_S = 20,     /* nothing here takes so long, but what hangs */
-    SAID_S = 10,      /* until what is to come on stderr is there */
-    QUEUE_MAX = 1000, /* invocations in line */
+    LIMIT_S = 20, /* nothing here takes so long, but what hangs */
+    SAID_S = 10,  /* until what is to come on stderr is there */
     LOAD_CLIENTS = 8,
     LOAD_INVOCATIONS = 10000,
     LOAD_GROWTH_KB = 256 /* of resident memory, from the warm state: the allocator's play */
@@ -164,21 +163,18 @@ static void request(int fd, const char *call, const char *fields, const void *bo
 
 #define API "/2018-06-01/runtime"
 
-static int lambda = -1, first_lambda; /* connections to the Runtime API: in use, put aside */
-static struct reply seen;             /* the last */
-static char id[64];                   /* of the last event */
-static char nonce_field[128];         /* which came with it */
-static char extra[128];               /* fields of the next answer or call */
+static int lambda = -1, put_aside; /* connections to the Runtime API */
+static struct reply seen;          /* the last */
+static char id[64];                /* of the last event */
+static char nonce_field[128];      /* which came with it */
+static char extra[128];            /* fields of the next answer or call */
+static const char *stubborn;       /* what is done on SIGTERM: exit, or stay */
 
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vdprintf(STDERR_FILENO, format, arguments);
     va_end(arguments);
-}
-
-static void note_text(const char *text) {
-    note("%s\n", text);
 }
 
 static void connect_again(void) {
@@ -189,15 +185,6 @@ static void connect_again(void) {
 static void reconnect(void) {
     close(lambda);
     connect_again();
-}
-
-static void put_aside(void) {
-    first_lambda = lambda;
-    connect_again();
-}
-
-static void take_back(void) {
-    lambda = first_lambda;
 }
 
 /* Does the other end close the connection? */
@@ -254,16 +241,29 @@ static void begin_response(const char *rest) {
     bytes_free(&all);
 }
 
+/* With the fields that the steps before have added. */
+static void call(const char *method_and_target, const char *text) {
+    struct bytes body = {0};
+    append_text(&body, text);
+    request(lambda, method_and_target, extra, body.data, body.length);
+    bytes_free(&body);
+    extra[0] = '\0';
+    see_reply(strrchr(method_and_target, '/') + 1);
+}
+
 /* METHOD TARGET BODY, of which the body may be left out. */
-static void call_route(const char *words) {
-    char call[128];
+static void call_words(const char *words) {
+    char to[128];
     size_t n = strcspn(words, " ") + 1;
     n += strcspn(words + n, " ");
-    snprintf(call, sizeof call, "%.*s", (int)n, words);
-    const char *body = words + n + (words[n] == ' ');
-    request(lambda, call, extra, body, strlen(body));
-    extra[0] = '\0';
-    see_reply(strrchr(call, '/') + 1);
+    snprintf(to, sizeof to, "%.*s", (int)n, words);
+    call(to, words + n + (words[n] == ' '));
+}
+
+static void answer(const char *kind, const char *text) {
+    char to[160];
+    snprintf(to, sizeof to, "POST " API "/invocation/%s/%s", id, kind);
+    call(to, text);
 }
 
 static void poll_next(const char *body) {
@@ -288,19 +288,6 @@ static void take_event(void) {
         note("next: the same again\n");
 }
 
-static void next(void) {
-    poll_next("");
-    take_event();
-}
-
-static void add_field(const char *line) {
-    snprintf(extra, sizeof extra, "%s\r\n", line);
-}
-
-static void add_nonce(void) {
-    memcpy(extra, nonce_field, sizeof extra);
-}
-
 /* With what the reply to register has said. */
 static void listen_as_extension(void) {
     size_t n = 0;
@@ -310,69 +297,11 @@ static void listen_as_extension(void) {
     extra[0] = '\0';
 }
 
-static void see_silence(void) {
-    char byte;
-    note("%s\n", recv(lambda, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 ? "silence" : "noise");
-}
-
-static bool is_stubborn;
-
 static void on_sigterm(int number) {
     note("signal %d\n", number);
-    while (is_stubborn)
+    while (strcmp(stubborn, "stay") == 0)
         pause();
     _exit(0);
-}
-
-static void catch_sigterm(const char *what) {
-    is_stubborn = strcmp(what, "stay") == 0;
-    signal(SIGTERM, on_sigterm);
-}
-
-static void answer(const char *kind, const char *text) {
-    char call[160];
-    struct bytes body = {0};
-    append_text(&body, text);
-    snprintf(call, sizeof call, "POST " API "/invocation/%s/%s", id, kind);
-    request(lambda, call, extra, body.data, body.length);
-    bytes_free(&body);
-    extra[0] = '\0';
-    see_reply(kind);
-}
-
-static void response(const char *text) {
-    answer("response", text);
-}
-
-static void error(const char *text) {
-    answer("error", text);
-}
-
-static void sleep_text(const char *ms) {
-    sleep_ms((unsigned)strtoul(ms, NULL, 10));
-}
-
-static void await_file(const char *path) {
-    while (access(path, F_OK) != 0)
-        sleep_ms(1);
-}
-
-static void use_memory(const char *mb) {
-    mmap(NULL, strtoul(mb, NULL, 10) << 20, PROT_READ | PROT_WRITE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-}
-
-static void sleep_for_ever(void) {
-    for (;;)
-        pause();
-}
-
-static void end(const char *status) {
-    _exit((int)strtol(status, NULL, 10));
-}
-
-static void end_parent(void) {
-    kill(getppid(), SIGTERM);
 }
 
 /* What is done next, the local Lambda finds all at once. */
@@ -387,35 +316,18 @@ static void stop_lambda_for_a_while(void) {
     }
 }
 
-static void run_steps(const char *script);
-
-/* A JSON string as json_string of wire.c writes it becomes its text. */
-static void unquote(char *text) {
-    char *to = text, *at = text + 1;
-    while (*at != '"')
-        if (*at != '\\')
-            *to++ = *at++;
-        else if (at[1] != 'u') {
-            *to++ = at[1];
-            at += 2;
-        } else {
-            *to++ = (char)strtoul((char[]){at[4], at[5], '\0'}, NULL, 16);
-            at += 6;
-        }
-    *to = '\0';
-}
+static void run_steps(char *script);
 
 /* Each event is a script, or the body of one is, that the function URL has made. */
 static void obey(void) {
-    for (next(); seen.status == 200; next()) {
-        struct bytes event = seen.body;
-        seen.body = (struct bytes){0};
-        char *script = strstr(event.data, "\"body\":\"");
-        script = event.data[0] == '{' && script != NULL ? script + 7 : event.data;
-        while (script[0] == '"')
-            unquote(script);
-        run_steps(script);
-        bytes_free(&event);
+    for (poll_next(""), take_event(); seen.status == 200; poll_next(""), take_event()) {
+        struct bytes script = {0};
+        const char *event = seen.body.data, *body = json_member(event, "body");
+        if (event[0] != '{' || body != NULL)
+            json_text(body == NULL ? event : body, &script);
+        bytes_append(&script, "", 1);
+        run_steps(script.data);
+        bytes_free(&script);
     }
     _exit(3);
 }
@@ -428,64 +340,82 @@ static void start_workers(void) {
             reconnect();
             obey();
         }
-    sleep_for_ever();
+    pause();
 }
 
-static const struct step {
-    const char *name;
-    void (*run)(void);
-    void (*run_with)(const char *);
-} steps[] = {{"next", next, NULL},
-             {"poll", NULL, poll_next},
-             {"take", take_event, NULL},
-             {"response", NULL, response},
-             {"error", NULL, error},
-             {"field", NULL, add_field},
-             {"nonce", add_nonce, NULL},
-             {"listen", listen_as_extension, NULL},
-             {"silence", see_silence, NULL},
-             {"sigterm", NULL, catch_sigterm},
-             {"call", NULL, call_route},
-             {"raw", NULL, send_raw},
-             {"begin", NULL, begin_response},
-             {"reply", NULL, see_reply},
-             {"close", see_close, NULL},
-             {"reconnect", reconnect, NULL},
-             {"aside", put_aside, NULL},
-             {"back", take_back, NULL},
-             {"note", NULL, note_text},
-             {"sleep", NULL, sleep_text},
-             {"await", NULL, await_file},
-             {"use", NULL, use_memory},
-             {"pause", sleep_for_ever, NULL},
-             {"exit", NULL, end},
-             {"kill", end_parent, NULL},
-             {"haste", stop_lambda_for_a_while, NULL},
-             {"obey", obey, NULL},
-             {"workers", start_workers, NULL}};
-
-static void run_step(const char *name, const char *argument) {
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        if (strcmp(steps[i].name, name) != 0)
-            continue;
-        if (steps[i].run != NULL)
-            steps[i].run();
-        else
-            steps[i].run_with(argument);
-        return;
-    }
-    note("no step is called '%s'\n", name);
+static void run_step(const char *step, const char *given) {
+    char byte;
+    if (strcmp(step, "next") == 0) {
+        poll_next("");
+        take_event();
+    } else if (strcmp(step, "poll") == 0)
+        poll_next(given);
+    else if (strcmp(step, "take") == 0)
+        take_event();
+    else if (strcmp(step, "response") == 0 || strcmp(step, "error") == 0)
+        answer(step, given);
+    else if (strcmp(step, "field") == 0)
+        snprintf(extra, sizeof extra, "%s\r\n", given);
+    else if (strcmp(step, "nonce") == 0)
+        memcpy(extra, nonce_field, sizeof extra);
+    else if (strcmp(step, "call") == 0)
+        call_words(given);
+    else if (strcmp(step, "raw") == 0)
+        send_raw(given);
+    else if (strcmp(step, "begin") == 0)
+        begin_response(given);
+    else if (strcmp(step, "reply") == 0)
+        see_reply(given);
+    else if (strcmp(step, "close") == 0)
+        see_close();
+    else if (strcmp(step, "reconnect") == 0)
+        reconnect();
+    else if (strcmp(step, "aside") == 0) {
+        put_aside = lambda;
+        connect_again();
+    } else if (strcmp(step, "back") == 0)
+        lambda = put_aside;
+    else if (strcmp(step, "listen") == 0)
+        listen_as_extension();
+    else if (strcmp(step, "silence") == 0)
+        note("%s\n", recv(lambda, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 ? step : "noise");
+    else if (strcmp(step, "sigterm") == 0) {
+        stubborn = given;
+        signal(SIGTERM, on_sigterm);
+    } else if (strcmp(step, "note") == 0)
+        note("%s\n", given);
+    else if (strcmp(step, "sleep") == 0)
+        sleep_ms((unsigned)strtoul(given, NULL, 10));
+    else if (strcmp(step, "await") == 0)
+        while (access(given, F_OK) != 0)
+            sleep_ms(1);
+    else if (strcmp(step, "use") == 0) /* so many MB */
+        mmap(NULL, strtoul(given, NULL, 10) << 20, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    else if (strcmp(step, "pause") == 0)
+        pause();
+    else if (strcmp(step, "exit") == 0)
+        _exit((int)strtol(given, NULL, 10));
+    else if (strcmp(step, "kill") == 0) /* the process that started the workers */
+        kill(getppid(), SIGTERM);
+    else if (strcmp(step, "haste") == 0)
+        stop_lambda_for_a_while();
+    else if (strcmp(step, "obey") == 0)
+        obey();
+    else if (strcmp(step, "workers") == 0)
+        start_workers();
+    else
+        note("no step is called '%s'\n", step);
 }
 
-static void run_steps(const char *script) {
-    char *all = strdup(script), *rest;
-    for (char *one = strtok_r(all, ";", &rest); one != NULL; one = strtok_r(NULL, ";", &rest)) {
-        char *name = one + strspn(one, " "), *argument = name + strcspn(name, " ");
-        if (*argument == ' ')
-            *argument++ = '\0';
-        run_step(name, argument);
+static void run_steps(char *script) {
+    char *rest;
+    for (char *one = strtok_r(script, ";", &rest); one != NULL; one = strtok_r(NULL, ";", &rest)) {
+        char *step = one + strspn(one, " "), *given = step + strcspn(step, " ");
+        if (*given == ' ')
+            *given++ = '\0';
+        run_step(step, given);
     }
-    free(all);
 }
 
 /* ---- The local Lambda under test ----------------------------------------------------------- */
@@ -496,6 +426,7 @@ struct local {
     uint16_t port;
     int status; /* after its end */
     char *text, *printed;
+    size_t from; /* from there on of its stderr, what is to come is looked for */
 };
 
 static const char *program, *probe, *self;
@@ -512,6 +443,30 @@ static void check(bool right, const char *name, const char *what, const char *ab
     if (failed == FAILURES_MAX) {
         printf("%d passed, %d failed\n", passed, failed);
         exit(1);
+    }
+}
+
+/* Between parts of a text, each of which is to be there. */
+#define AND "\1"
+
+/* The first of them, valid until the next call; NULL: there is none left. */
+static const char *cut_part(const char **rest) {
+    static char *part;
+    if (*rest == NULL)
+        return NULL;
+    size_t length = strcspn(*rest, AND);
+    free(part);
+    part = strndup(*rest, length);
+    *rest = (*rest)[length] == '\0' ? NULL : *rest + length + 1;
+    return part;
+}
+
+/* In this order. */
+static void check_order(const char *name, const char *text, const char *parts) {
+    const char *at = text;
+    for (const char *rest = parts, *part; (part = cut_part(&rest)) != NULL;) {
+        at = at == NULL ? NULL : strstr(at, part);
+        check(at != NULL, name, part, text);
     }
 }
 
@@ -532,6 +487,7 @@ static struct local launch(const char *how, const char *mode, const char *event)
     if (l.pid != 0)
         return l;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(open("event", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
     dup2(l.out, STDOUT_FILENO);
     dup2(l.err, STDERR_FILENO);
     unsetenv("FUNCTION");
@@ -550,13 +506,13 @@ static struct local launch(const char *how, const char *mode, const char *event)
 static bool says(struct local *l, const char *text) {
     free(l->text);
     l->text = whole_file(l->err);
-    return strstr(l->text, text) != NULL;
+    return strstr(l->text + l->from, text) != NULL;
 }
 
 static bool comes_to_say(struct local *l, const char *text) {
     for (int i = 0; i < SAID_S * 100 && !says(l, text); i++)
         sleep_ms(10);
-    return strstr(l->text, text) != NULL;
+    return strstr(l->text + l->from, text) != NULL;
 }
 
 static void check_said(struct local *l, const char *name, const char *text) {
@@ -602,21 +558,29 @@ static void serve(const char *how) {
     served.port = at == NULL ? 0 : (uint16_t)strtoul(at + 10, NULL, 10);
 }
 
-/* What a function is told in words goes to it as a JSON string. */
-static int send_call(const char *call, const char *fields, const char *event) {
-    struct bytes body = {0};
+/* From here on it has said nothing. */
+static void forget_what_was_said(void) {
+    says(&served, "");
+    served.from = strlen(served.text);
+}
+
+static int send_call(const char *call_of, const char *fields, const char *body) {
     int fd = dial(served.port);
+    request(fd, call_of, fields, body, strlen(body));
+    return fd;
+}
+
+/* What a function is told in words goes to it as a JSON string. */
+static int send_event(const char *fields, const char *event) {
+    struct bytes body = {0};
     if (isalpha((unsigned char)event[0]))
         json_string(&body, event, strlen(event));
     else
         bytes_text(&body, event);
-    request(fd, call, fields, body.data, body.length);
+    bytes_append(&body, "", 1);
+    int fd = send_call(INVOKE, fields, body.data);
     bytes_free(&body);
     return fd;
-}
-
-static int send_event(const char *event) {
-    return send_call(INVOKE, "", event);
 }
 
 static struct reply take_reply(int fd) {
@@ -626,64 +590,51 @@ static struct reply take_reply(int fd) {
     return r;
 }
 
-static struct reply invoke(const char *fields, const void *event, size_t length) {
-    int fd = dial(served.port);
-    request(fd, INVOKE, fields, event, length);
-    return take_reply(fd);
-}
-
 static bool holds(const struct bytes *bytes, const char *text) {
     return bytes->data != NULL && memmem(bytes->data, bytes->length, text, strlen(text)) != NULL;
 }
 
-/* ---- Exchanges: an event, and what comes of it --------------------------------------------- */
-
-/* A local Lambda, or NULL for the one that serves already; a request: what is called, its fields and
- * its body; of the reply the status, a part of the body, and up to a NULL parts of the head or of
- * what comes on stderr. */
-static void exchange(const char *how, const char *call, const char *fields, const char *event,
-                     int status, const char *body, ...) {
-    char name[200];
-    if (how != NULL)
-        serve(how);
-    struct reply r = take_reply(send_call(call, fields, event));
-    snprintf(name, sizeof name, "%.80s, '%.80s'", how == NULL ? call : how, event);
-    check(r.status == status, name, "status", r.head.data);
-    check(holds(&r.body, body), name, body, r.body.data);
-    va_list parts;
-    va_start(parts, body);
-    for (const char *part; (part = va_arg(parts, const char *)) != NULL;)
-        if (holds(&r.head, part))
-            passed++;
-        else
-            check_said(&served, name, part);
-    va_end(parts);
+/* A part of the body of the reply to what was sent before. */
+static void check_reply(int fd, const char *name, const char *part) {
+    struct reply r = take_reply(fd);
+    check(holds(&r.body, part), name, part, r.body.data);
     reply_free(&r);
 }
 
-/* Requests byte for byte, of which the last ends the connection, and parts of what comes back, in
- * this order. */
-static void exchange_raw(const char *requests, ...) {
-    struct bytes all = {0};
-    int fd = dial(served.port);
-    send_all(fd, requests, strlen(requests));
-    while (get(fd, &all, 1))
-        continue;
-    bytes_append(&all, "", 1);
-    va_list parts;
-    va_start(parts, requests);
-    const char *at = all.data;
-    for (const char *part; (part = va_arg(parts, const char *)) != NULL;) {
-        at = at == NULL ? NULL : strstr(at, part);
-        check(at != NULL, requests, part, all.data);
-    }
-    va_end(parts);
-    close(fd);
-    bytes_free(&all);
+/* ---- Exchanges: an event, and what comes of it --------------------------------------------- */
+
+struct row {
+    const char *name;
+    const char *how;   /* a local Lambda for it, as launch takes it; NULL: the one that serves */
+    const char *event; /* or what `call` has as its body */
+    const char *body;  /* parts of the reply's */
+    const char *said;  /* NULL, or parts of the reply's head or of what comes on stderr */
+    const char *call;  /* NULL: the function is invoked */
+    const char *fields;
+    int status; /* 0: 200 */
+};
+
+static void exchange(const struct row *row) {
+    int status = row->status == 0 ? 200 : row->status;
+    const char *fields = row->fields == NULL ? "" : row->fields;
+    if (row->how != NULL)
+        serve(row->how);
+    else
+        forget_what_was_said();
+    struct reply r = take_reply(row->call == NULL ? send_event(fields, row->event)
+                                                  : send_call(row->call, fields, row->event));
+    check(r.status == status, row->name, "status", r.head.data);
+    for (const char *rest = row->body, *part; (part = cut_part(&rest)) != NULL;)
+        check(holds(&r.body, part), row->name, part, r.body.data);
+    for (const char *rest = row->said, *part; (part = cut_part(&rest)) != NULL;)
+        if (holds(&r.head, part))
+            passed++;
+        else
+            check_said(&served, row->name, part);
+    reply_free(&r);
 }
 
-#define NONE (const char *)NULL
-#define EXPECT(how, event, ...) exchange(how, INVOKE, "", event, 200, __VA_ARGS__, NONE)
+#define EXPECT(...) exchange(&(struct row){__VA_ARGS__})
 
 #define UNHANDLED "X-Amz-Function-Error: Unhandled\r\n"
 #define TRANSITION(from, to)                                                                       \
@@ -693,43 +644,319 @@ static void exchange_raw(const char *requests, ...) {
     "call POST " API \
     "/init/error {\"errorMessage\":\"no key\",\"errorType\":\"Runtime.APIKeyNotFound\"}; "
 #define HASTE "{\"errorType\":\"Haste\"}"
+#define RESTORED "AWS_LAMBDA_INITIALIZATION_TYPE=snap-start call GET " API "/restore/next; close; "
 #define TRACE "X-Amzn-Trace-Id: Root=1\r\nX-Amz-Tenant-Id: t\r\n"
+#define SYNC "X-Amz-Invocation-Type: Sync\r\n"
+#define ASYNC "X-Amz-Invocation-Type: Event\r\n"
+#define DRY_RUN "X-Amz-Invocation-Type: DryRun\r\n"
+#define EXTENSION "/2020-01-01/extension"
+#define REGISTER \
+    "field Lambda-Extension-Name: x; call POST " EXTENSION "/register {\"events\":[]}; "
+#define LISTEN REGISTER "listen; aside; "
+#define SIGNALLED "signal 15\n"
+#define NOT_FOUND "x-amzn-ErrorType: ResourceNotFoundException\r\n"
+#define URL_STREAM                                                                             \
+    "begin Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n" \
+    "Content-Type: "
+#define URL_HTTP URL_STREAM "application/vnd.awslambda.http-integration-response\r\n\r\n; "
+#define PLAIN "Content-Type: text/plain\r\n"
+#define PNG "Content-Type: image/png\r\n"
+#define URL "POST /", PLAIN /* call and fields */
 
-static void shipped_runtime(void) {
-    EXPECT("probe", "{\"text\":\"Hello\"}", "{\"text\":\"Hello\"}",
-           "X-Amz-Executed-Version: $LATEST\r\n", "Init Duration: ");
-    EXPECT("probe", "", "{}");
-    EXPECT("MEMORY=256 probe", "1", "1", "Memory Size: 256 MB");
-    EXPECT("probe", "fail Function.Refused it said \"no\"",
-           "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],"
-           "\"errorMessage\":\"it said \\\\\\\"no\\\\\\\"\"}",
-           UNHANDLED);
-    EXPECT(
-        "probe", "large 6291557",
-        "Response payload size (6291557 bytes) exceeded maximum allowed payload size (6291556 bytes).",
-        UNHANDLED);
-    EXPECT("probe", "1", "1");
-    EXPECT(NULL, "crash", "Error: Runtime exited with error: signal: killed\"}", UNHANDLED,
-           "Runtime.ExitError", "END RequestId");
-    EXPECT(NULL, "2", "2"); /* by a fresh environment */
-    EXPECT("PROBE_FAIL=1 probe", "1", "\"errorType\":\"Function.NoDatabase\"", UNHANDLED);
-    EXPECT(NULL, "2", "\"errorType\":\"Function.NoDatabase\"");
-    exchange("probe", INVOKE, "X-Amz-Invocation-Type: DryRun\r\n", "crash", 204, "",
-             "x-amzn-RequestId: ", NONE);
-    exchange("probe", INVOKE, "X-Amz-Invocation-Type: Event\r\n", "log info a line", 202, "",
-             "x-amzn-RequestId: ", "a line\n", "REPORT", NONE);
-    exchange("probe", INVOKE, "X-Amz-Invocation-Type: Sync\r\n", "1", 400, "",
-             "InvalidParameterValueException", NONE);
-    exchange("probe", INVOKE, "X-Amz-Client-Context: eyJhIjoKMX0=\r\nX-Amz-Tenant-Id: blue\r\n",
-             "context", 200, "|{\"a\": 1}||blue|", NONE);
-    exchange("probe", INVOKE, "X-Amz-Client-Context: {}\r\n", "1", 400, "",
-             "InvalidRequestContentException", NONE);
-    EXPECT("probe", "stream one two three", "onetwothree");
-    EXPECT("probe", "streamlate one two", "onetwo", "the stream ended with Function.L");
+static const struct row rows[] = {
+    /* The shipped runtime. */
+    {"echo", "probe", "{\"text\":\"Hello\"}", "{\"text\":\"Hello\"}",
+     "X-Amz-Executed-Version: $LATEST\r\n" AND "Init Duration: "},
+    {"no event", NULL, "", "{}"},
+    {"MEMORY", "MEMORY=256 probe", "1", "1", "Memory Size: 256 MB"},
+    {"the function fails", "probe", "fail Function.Refused it said \"no\"",
+     "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],"
+     "\"errorMessage\":\"it said \\\\\\\"no\\\\\\\"\"}",
+     UNHANDLED},
+    {"a response beyond 6 MB", NULL, "large 6291557",
+     "Response payload size (6291557 bytes) exceeded maximum allowed payload size "
+     "(6291556 bytes).",
+     UNHANDLED},
+    {"the process is killed", NULL, "crash", "Error: Runtime exited with error: signal: killed\"}",
+     UNHANDLED AND "Runtime.ExitError" AND "END RequestId"},
+    {"and a fresh one serves", NULL, "2", "2"},
+    {"an initialization error", "PROBE_FAIL=1 probe", "1", "\"errorType\":\"Function.NoDatabase\"",
+     UNHANDLED},
+    {"another initialization error", NULL, "2", "\"errorType\":\"Function.NoDatabase\""},
+    {"DryRun", "probe", "crash", "", "x-amzn-RequestId: ", NULL, DRY_RUN, 204},
+    {"Event", NULL, "log info a line", "", "x-amzn-RequestId: " AND "a line\n" AND "REPORT", NULL,
+     ASYNC, 202},
+    {"an unknown invocation type", NULL, "1", "", "InvalidParameterValueException", NULL, SYNC,
+     400},
+    {"client context and tenant", NULL, "context", "|{\"a\": 1}||blue|",
+     .fields = "X-Amz-Client-Context: eyJhIjoKMX0=\r\nX-Amz-Tenant-Id: blue\r\n"},
+    {"a client context that is no base64", NULL, "1", "", "InvalidRequestContentException", NULL,
+     "X-Amz-Client-Context: {}\r\n", 400},
+    {"a stream", NULL, "stream one two three", "onetwothree"},
+    {"a stream that ends with an error", NULL, "streamlate one two", "onetwo",
+     "the stream ended with Function.L"},
+
+    /* Events that are no JSON. */
+    {"a wrong byte in JSON", "probe", "{\"a\":\n 'b'}",
+     "{\"Type\":\"User\",\"Message\":\"Could not parse request body into json: Could not "
+     "parse payload into json: Unexpected token at [line: 2, column: 2]\"}",
+     "x-amzn-ErrorType: InvalidRequestContentException\r\n", .status = 400},
+    {"JSON that is cut off, asynchronous", NULL, "[1,",
+     "Unexpected end-of-input at [line: 1, column: 4]", NULL, NULL, ASYNC, 400},
+    {"no JSON in a DryRun", NULL, "01", "", NULL, NULL, DRY_RUN, 400},
+
+    /* The names of a function. */
+    {"its name", "FUNCTION=hello probe", "1", "1", .call = "POST " FUNCTIONS "hello/invocations"},
+    {"its version", NULL, "1", "1",
+     .call = "POST " FUNCTIONS "hello/invocations?Qualifier=%24LATEST"},
+    {"its version in the path", NULL, "1", "1",
+     .call = "POST " FUNCTIONS "hello%3A$LATEST/invocations"},
+    {"a partial ARN", NULL, "1", "1",
+     .call = "POST " FUNCTIONS "123456789012:function:hello/invocations"},
+    {"an ARN", NULL, "1", "1",
+     .call = "POST " FUNCTIONS "arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Ahello"
+             "/invocations?Qualifier=$LATEST"},
+    {"another version", NULL, "1", ":123456789012:function:hello:1\"", NOT_FOUND,
+     "POST " FUNCTIONS "hello/invocations?a&Qualifier=1&b", NULL, 404},
+    {"another alias", NULL, "1", ":function:hello:live\"",
+     NOT_FOUND AND "asks for the function hello:live, and FUNCTION is hello\n",
+     "POST " FUNCTIONS "hello:live/invocations", NULL, 404},
+    {"a shorter name", NULL, "1", "Function not found: arn:aws:lambda:", NOT_FOUND,
+     "POST " FUNCTIONS "hell/invocations", NULL, 404},
+    {"a name with a percent sign", NULL, "1", ":123456789012:function:hello%\"", NOT_FOUND,
+     "POST " FUNCTIONS "hello%/invocations", NULL, 404},
+    {"a longer name", NULL, "1", ":123456789012:function:hello2\"", NOT_FOUND,
+     "POST " FUNCTIONS "hello2/invocations", NULL, 404},
+    {"another function", NULL, "", ":123456789012:function:function\"", NOT_FOUND, "GET " FUNCTION,
+     NULL, 404},
+    {"its configuration", NULL, "", "{\"FunctionName\":\"hello\"",
+     .call = "GET " FUNCTIONS "hello/configuration"},
+    {"any name without FUNCTION", "probe", "1", "1",
+     .call = "POST " FUNCTIONS "any/invocations?Qualifier=1"},
+
+    /* Answers at the wrong time. */
+    {"an answer", "obey", "response 1", "1", "response: 202 {\"status\":\"OK\"}\n"},
+    {"a second answer", NULL, "response \"first\"; response \"second\"; error {}", "\"first\"",
+     "response: " TRANSITION("ResponseSent", "InvocationResponse") AND "error: " TRANSITION(
+         "ResponseSent", "InvocationErrorResponse") AND "local_lambda: the runtime answers "},
+    {"an answer to an unknown request", NULL,
+     "call POST " API "/invocation/8476a536-e9f4-11e8-9739-2dfe598c3fcd/response 1; "
+     "response \"right\"",
+     "\"right\"",
+     "response: 400 {\"errorMessage\":\"Invalid request ID\",\"errorType\":"
+     "\"InvalidRequestID\"}\n" AND "which is not being served"},
+    {"6 MB for an unknown request, announced and not sent", NULL,
+     "raw POST " API "/invocation/x/response HTTP/1.1\r\nHost: a\r\n"
+     "Content-Length: 6000000\r\n\r\n; reply early; response \"right\"",
+     "\"right\"", "early: 400 " AND "and closes"},
+    {"another invocation id", NULL,
+     "field Lambda-Runtime-Invocation-Id: stale; response 1; nonce; response \"fresh\"",
+     "\"fresh\"",
+     "response: 410 {\"errorMessage\":\"Invoke timeout\",\"errorType\":\"InvokeTimeout\"}\n" AND
+     "must be the one that came with the event"},
+
+    /* Answers of the wrong form. */
+    {"an answer of 6 MB", NULL, "response *6291556", "xxx",
+     "Content-Length: 6291556\r\n" AND "response: 202 "},
+    {"an answer of 6 MB and one byte", NULL, "response *6291557; error {}",
+     "Function.ResponseSizeTooLarge",
+     UNHANDLED AND
+     "response: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (6291556 "
+     "bytes).\",\"errorType\":\"RequestEntityTooLarge\"}\n" AND "error: 403 "},
+    {"an unknown response mode", "obey",
+     "field Lambda-Runtime-Function-Response-Mode: Streaming; response 1; error {}; next; exit 3",
+     "Runtime.InvalidResponseModeHeader",
+     UNHANDLED AND
+     "response: 400 {\"errorMessage\":\"Invalid function response mode\",\"errorType\":"
+     "\"InvalidFunctionResponseMode\"}" AND "error: 403 " AND "next: 403 " AND
+     "is not 'streaming', its only value"},
+    {"an answer that breaks off", NULL,
+     "begin Content-Length: 100\r\n\r\nhalf; reconnect; response \"again\"; next; exit 3",
+     "exit status 3\"}",
+     UNHANDLED AND "response: " TRANSITION("InvocationResponse", "InvocationResponse") AND
+     "next: 403 " AND "broke off" AND "it can only exit"},
+
+    /* Requests that are wrong. */
+    {"lines that end with LF alone", "obey",
+     "raw GET / HTTP/1.1\nHost: a\n\n; reply malformed; response \"healed\"", "\"healed\"",
+     "malformed: 400 400 Bad Request: a line ends with LF alone" AND "without a length"},
+    {"a head beyond 1 MB", NULL,
+     "raw GET " API "/invocation/next HTTP/1.1\r\nHost: a\r\nX: ; raw *1100000; reply long; "
+     "response \"healed\"",
+     "\"healed\"", "long: 431 "},
+    {"routes that there are not", NULL,
+     "call POST " API "/invocation/next; call POST /2018-06-01/nowhere; call GET " API
+     "/restore/next; response \"there\"",
+     "\"there\"", "next: 405 \n" AND "nowhere: 404 404 page not found\n" AND "next: 404 "},
+    {"GET next with a body", "poll {}; take; response \"polled\"; obey", "", "\"polled\"",
+     "the runtime sends a body with GET next: Managed Instances refuse that"},
+    {"two polls", "obey", "response 1; poll; aside; next; back; take", "1",
+     "next: 403 " AND "one GET next at a time"},
+    {"a poll is given up", "TIMEOUT=1 obey", "response 1; poll; reconnect; note gone; pause", "1",
+     "gone\n"},
+    {"an event for the poll that was given up", NULL, "", "Sandbox.Timedout",
+     "the runtime gave up its waiting poll"},
+    {"a time-out", "TIMEOUT=1 obey", "pause", "Error: Task timed out after 1.00 seconds\"}",
+     UNHANDLED AND " Task timed out after 1.00 seconds\n" AND "REPORT"},
+    {"another time-out", NULL, "pause", "Sandbox.Timedout"},
+
+    /* Runtimes that fail to start. */
+    {"init/error twice, and a poll", NO_KEY NO_KEY "next; exit 1", "", "Runtime.APIKeyNotFound",
+     UNHANDLED AND "error: 202 " AND "error: 403 " AND "next: 403 "},
+    {"init/error without an exit", NO_KEY "pause", "", "Runtime.APIKeyNotFound",
+     UNHANDLED AND "has not exited 2 s after init/error: it must exit at once"},
+    {"init/error just before the exit",
+     "haste; raw POST " API "/init/error HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n" HASTE
+     "; exit 1",
+     "", HASTE, UNHANDLED},
+    {"init/error after the first poll", "obey",
+     "call POST " API "/init/error {}; response \"late\"", "\"late\"",
+     "error: 403 " AND "once, before GET next"},
+    {"restore/error", RESTORED "call POST " API "/restore/error " HASTE "; exit 1", "", HASTE,
+     UNHANDLED AND "error: 202 "},
+    {"an exit before the first poll", "exit 9", "", "exit status 9\"}",
+     UNHANDLED AND "ended before it asked for its first event"},
+
+    /* What runtimes may do. */
+    {"a restore", RESTORED "obey", "response 1", "1", "next: 200 \n" AND "and closes\n"},
+    {"the fields of an event", "obey", "response =head",
+     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: " AND
+     "\r\nLambda-Runtime-Aws-Tenant-Id: t\r\nLambda-Runtime-Deadline-Ms: " AND
+     ":function:function\r\nLambda-Runtime-Trace-Id: Root=1\r\nDate: ",
+     .fields = TRACE},
+    {"the environment", "AWS_LAMBDA_MAX_CONCURRENCY=9 obey", "response =environment",
+     "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand\n"},
+    {"the same event again", "obey", "reconnect; next; response 1", "1",
+     "it gets the same again" AND "next: the same again\n"},
+    {"a stream of the runtime's own, with an error", NULL,
+     "begin Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
+     "Trailer: Lambda-Runtime-Function-Error-Type\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n"
+     "Lambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n\r\n; reply stream",
+     "abcdefg", "stream: 202 " AND "the stream ended with Runtime.StreamError"},
+    {"100 Continue", NULL,
+     "begin Expect: 100-continue\r\nContent-Length: 3\r\n\r\n; reply head; raw \"c\"; reply body",
+     "\"c\"", "head: 100 " AND "body: 202 "},
+    {"an answer on another connection", NULL, "aside; response \"elsewhere\"; back",
+     "\"elsewhere\"", "response: 202 "},
+
+    /* Extensions within the runtime. */
+    {"an extension", LISTEN "obey", "response 1; back; silence; reconnect", "1",
+     "silence\n" AND
+     "register: 200 {\"functionName\":\"function\",\"functionVersion\":\"$LATEST\"}\n"},
+    {"an extension that asks for no event", REGISTER "obey", "response 1", "1",
+     "Lambda's initialization waits for that"},
+    {"extensions that are refused",
+     "call POST " EXTENSION "/register {}; call GET " EXTENSION "/event/next; "
+     "field Lambda-Extension-Name: x; "
+     "call POST " EXTENSION "/register {\"events\":[\"SHUTDOWN\"]}; " LISTEN REGISTER "obey",
+     REGISTER "response 1", "1",
+     "Extension.InvalidExtensionName\"}" AND
+     "next: 403 {\"errorMessage\":\"Lambda-Extension-Identifier must be the one that came with "
+     "register\",\"errorType\":\"Extension.UnknownExtensionIdentifier\"}" AND
+     "Extension.InvalidEventType\"}" AND "Extension.InvalidExtensionState\"}" AND
+     "Extension.RegistrationClosed\"}"},
+    {"SIGTERM after a time-out", "TIMEOUT=1 sigterm exit; " LISTEN "obey", "pause",
+     "Task timed out", SIGNALLED},
+    {"an extension, and then", "sigterm exit; " LISTEN "obey", "response 1", "1"},
+    {"SIGTERM after a change of the configuration", NULL, "{\"Environment\":{\"Variables\":{}}}",
+     "", SIGNALLED, "PUT " FUNCTION "/configuration"},
+    {"and a fresh environment", NULL, "response 2", "2"},
+
+    /* Requests to the function URL, as events. */
+    {"URL: path and query as they came", "probe", "",
+     "\"rawPath\":\"/a%20b\",\"rawQueryString\":\"c=%26&d&c=e\",",
+     .call = "GET /a%20b?c=%26&d&c=e"},
+    {"URL: the parameters of the query", NULL, "",
+     ",\"queryStringParameters\":{\"c\":\"&,e\",\"d\":\"\"},", "Content-Type: application/json\r\n",
+     "GET /a%20b?c=%26&d&c=e"},
+    {"URL: headers and cookies", NULL, "",
+     "\"headers\":{\"host\":\"127.0.0.1\",\"x-a\":\"1,2\",\"content-length\":\"0\"},"
+     "\"cookies\":[\"b=2\",\"c=\\\"3\\\"\"],\"requestContext\":{",
+     NULL, "GET /", "X-A: 1\r\nCookie: b=2; c=\"3\"\r\nx-a:  2 \r\n"},
+    {"URL: the method", NULL, "", "\"http\":{\"method\":\"PATCH\",\"path\":\"/\",",
+     .call = "PATCH /"},
+    {"URL: the user agent, and no body", NULL, "",
+     "\"userAgent\":\"u\"}},\"isBase64Encoded\":false}", NULL, "GET /", "User-Agent: u\r\n"},
+    {"URL: a body that is text", NULL, "\"\xc3\xa9\"", "false,\"body\":\"\\\"\xc3\xa9\\\"\"}", NULL,
+     "POST /", PLAIN},
+    {"URL: a body that is not", NULL, "\"a", "true,\"body\":\"ImE=\"}", NULL, "POST /", PNG},
+    {"URL: a path like the API's", NULL, "", "\"rawPath\":\"/2015-03-31/other\"",
+     .call = "PUT /2015-03-31/other"},
+    {"not the URL: what the API does not have", NULL, "", "", NOT_FOUND, "GET " FUNCTIONS "a/b",
+     NULL, 404},
+
+    /* Answers as responses of the function URL. */
+    {"URL: a response with all its members", "obey",
+     "response {\"statusCode\":201,\"headers\":{\"X-A\":\"b\",\"n\":1,\"Date\":\"\"},\"cookies\":"
+     "[\"a=1\",\"b=2\"],\"more\":[{}],\"isBase64Encoded\":true,\"body\":\"aGk=\"}",
+     "hi", "\r\nX-A: b\r\nn: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Type: app", URL,
+     201},
+    {"URL: a status as a string", NULL,
+     "response {\"statusCode\":\"404\",\"headers\":{\"content-type\":\"text/css\"}}", "",
+     "\r\ncontent-type: text/css\r\nx-amzn-RequestId: ", URL, 404},
+    {"URL: headers without a status", NULL, "response {\"headers\":{\"X-A\":\"b\"},\"body\":{}}",
+     "{\"headers\":", "\r\nContent-Type: app", URL},
+    {"URL: any JSON", NULL, "response \"text\"", "\"text\"",
+     "\r\nContent-Type: application/json\r\n", URL},
+    {"URL: no JSON", NULL, "response text", "Internal Server Error",
+     "the function URL answers 502: text\n", URL, 502},
+    {"URL: a wrong status", NULL, "response {\"statusCode\":99}", "", NULL, URL, 502},
+    {"URL: a body that is an object", NULL, "response {\"statusCode\":200,\"body\":{}}", "", NULL,
+     URL, 502},
+    {"URL: a line break in a field", NULL,
+     "response {\"statusCode\":200,\"headers\":{\"a\":\"\\r\\nb\"}}", "", NULL, URL, 502},
+    {"URL: a body that is no base64", NULL,
+     "response {\"statusCode\":200,\"body\":\"*\",\"isBase64Encoded\":true}", "", NULL, URL, 502},
+    {"URL: the function fails", NULL, "error " HASTE, "Internal Server Error", HASTE, URL, 502},
+    {"URL: the process ends", NULL, "exit 1", "Internal Server Error", "Runtime.ExitError", URL,
+     502},
+    {"URL: a stream", NULL,
+     URL_STREAM "text/css\r\n\r\n3\r\none\r\n; raw 3\r\ntwo\r\n0\r\n\r\n; reply url", "onetwo",
+     "\r\nContent-Type: text/css\r\n", URL},
+    {"URL: a stream with a head of its own", NULL,
+     URL_HTTP "raw =prelude; raw 3\r\ntwo\r\n0\r\n\r\n; reply url", "two",
+     "\r\nTransfer-Encoding: chunked\r\n", URL, 299},
+    {"URL: a stream without the end of its head", NULL,
+     URL_HTTP "raw 2\r\n{}\r\n0\r\n\r\n; reply url", "", NULL, URL, 502}};
+
+/* Requests byte for byte, of which the last ends the connection, and parts of what comes back, in
+ * this order. */
+#define ONE(version, fields) INVOKE " HTTP/" version "\r\n" fields "Content-Length: 1\r\n\r\n1"
+
+static const struct {
+    const char *name, *requests, *said;
+} raw_rows[] = {{"HTTP/1.0", ONE("1.0", "Connection: keep-alive\r\n") ONE("1.0", ""),
+                 "HTTP/1.1 200 " AND "\r\nConnection: keep-alive\r\n" AND
+                 "\r\n\r\n1HTTP/1.1 200 " AND "\r\nConnection: close\r\n" AND "\r\n\r\n1"},
+                {"HEAD",
+                 "HEAD " FUNCTION "/configuration HTTP/1.1\r\nHost: a\r\n\r\n"
+                 "HEAD " FUNCTIONS "a/b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" ONE("1.0", ""),
+                 "HTTP/1.1 405 " AND "\r\nContent-Length: " AND "\r\n\r\nHTTP/1.1 404 " AND
+                 "\r\n\r\nHTTP/1.1 200 "},
+                {"a target in absolute form",
+                 "GET HTTP://a:1" FUNCTION "/configuration?a HTTP/1.1\r\nHost: b\r\n\r\n"
+                 "GET http://a HTTP/1.0\r\n\r\n",
+                 "HTTP/1.1 200 " AND "HTTP/1.1 505 "},
+                {"an absolute form without a host", "GET http:///" FUNCTION " HTTP/1.0\r\n\r\n",
+                 "HTTP/1.1 400 "}};
+
+static void run_raw_rows(void) {
+    serve("probe");
+    for (size_t i = 0; i < sizeof raw_rows / sizeof *raw_rows; i++) {
+        struct bytes all = {0};
+        int fd = dial(served.port);
+        send_all(fd, raw_rows[i].requests, strlen(raw_rows[i].requests));
+        while (get(fd, &all, 1))
+            continue;
+        bytes_append(&all, "", 1);
+        check_order(raw_rows[i].name, all.data, raw_rows[i].said);
+        close(fd);
+        bytes_free(&all);
+    }
 }
 
 /* Of JSON, what is none has a wrong byte at the given place. */
-static void events_that_are_no_json(void) {
+static void json_or_none(void) {
     static const struct {
         const char *text;
         int wrong; /* -1: nothing is */
@@ -772,217 +999,40 @@ static void events_that_are_no_json(void) {
     memset(deep, '[', half);
     memset(deep + half, ']', half);
     check(json_is_valid(deep, sizeof deep, &at), "JSON", "100,000 arrays in each other", NULL);
-    exchange("probe", INVOKE, "", "{\"a\":\n 'b'}", 400,
-             "{\"Type\":\"User\",\"Message\":\"Could not parse request body into json: Could not "
-             "parse payload into json: Unexpected token at [line: 2, column: 2]\"}",
-             "x-amzn-ErrorType: InvalidRequestContentException\r\n", NONE);
-    exchange(NULL, INVOKE, "X-Amz-Invocation-Type: Event\r\n", "[1,", 400,
-             "Unexpected end-of-input at [line: 1, column: 4]", NONE);
-    exchange(NULL, INVOKE, "X-Amz-Invocation-Type: DryRun\r\n", "01", 400, "", NONE);
-}
-
-#define ONE(version, fields) INVOKE " HTTP/" version "\r\n" fields "Content-Length: 1\r\n\r\n1"
-
-static void old_and_odd_clients(void) {
-    serve("probe");
-    exchange_raw(ONE("1.0", "Connection: keep-alive\r\n") ONE("1.0", ""), "HTTP/1.1 200 ",
-                 "\r\nConnection: keep-alive\r\n", "\r\n\r\n1HTTP/1.1 200 ",
-                 "\r\nConnection: close\r\n", "\r\n\r\n1", NONE);
-    exchange_raw("HEAD " FUNCTION "/configuration HTTP/1.1\r\nHost: a\r\n\r\n"
-                 "HEAD " FUNCTIONS "a/b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" ONE("1.0", ""),
-                 "HTTP/1.1 405 ", "\r\nContent-Length: ", "\r\n\r\nHTTP/1.1 404 ",
-                 "\r\n\r\nHTTP/1.1 200 ", NONE);
-    exchange_raw("GET HTTP://a:1" FUNCTION "/configuration?a HTTP/1.1\r\nHost: b\r\n\r\n"
-                 "GET http://a HTTP/1.0\r\n\r\n",
-                 "HTTP/1.1 200 ", "HTTP/1.1 505 ", NONE);
-    exchange_raw("GET http:///" FUNCTION " HTTP/1.0\r\n\r\n", "HTTP/1.1 400 ", NONE);
-}
-
-static void names(void) {
-    static const struct {
-        const char *call;
-        int status;
-        const char *body;
-    } calls[] = {
-        {"POST " FUNCTIONS "hello/invocations", 200, "1"},
-        {"POST " FUNCTIONS "hello/invocations?Qualifier=%24LATEST", 200, "1"},
-        {"POST " FUNCTIONS "hello%3A$LATEST/invocations", 200, "1"},
-        {"POST " FUNCTIONS "123456789012:function:hello/invocations", 200, "1"},
-        {"POST " FUNCTIONS "arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Ahello"
-         "/invocations?Qualifier=$LATEST",
-         200, "1"},
-        {"POST " FUNCTIONS "hello/invocations?a&Qualifier=1&b", 404,
-         ":123456789012:function:hello:1\""},
-        {"POST " FUNCTIONS "hello:live/invocations", 404, ":function:hello:live\""},
-        {"POST " FUNCTIONS "hell/invocations", 404, "Function not found: arn:aws:lambda:"},
-        {"POST " FUNCTIONS "hello%/invocations", 404, ":123456789012:function:hello%\""},
-        {"POST " FUNCTIONS "hello2/invocations", 404, ":123456789012:function:hello2\""},
-        {"GET " FUNCTIONS "function", 404, ":123456789012:function:function\""},
-        {"GET " FUNCTIONS "function/configuration", 404, ":123456789012:function:function\""},
-        {"GET " FUNCTIONS "hello/configuration", 200, "{\"FunctionName\":\"hello\""}};
-    serve("FUNCTION=hello probe");
-    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
-        exchange(NULL, calls[i].call, "", "1", calls[i].status, calls[i].body,
-                 calls[i].status == 404 ? "x-amzn-ErrorType: ResourceNotFoundException\r\n" : "",
-                 NONE);
-    check_said(&served, "names", "asks for the function hello:live, and FUNCTION is hello\n");
-    exchange("probe", "POST " FUNCTIONS "any/invocations?Qualifier=1", "", "1", 200, "1", NONE);
-}
-
-static void answers_at_the_wrong_time(void) {
-    EXPECT("obey", "response 1", "1", "response: 202 {\"status\":\"OK\"}\n");
-    EXPECT("obey", "response \"first\"; response \"second\"; error {}", "\"first\"",
-           "response: " TRANSITION("ResponseSent", "InvocationResponse"),
-           "error: " TRANSITION("ResponseSent", "InvocationErrorResponse"),
-           "local_lambda: the runtime answers ");
-    EXPECT("obey",
-           "call POST " API "/invocation/8476a536-e9f4-11e8-9739-2dfe598c3fcd/response 1; "
-           "response \"right\"",
-           "\"right\"",
-           "response: 400 {\"errorMessage\":\"Invalid request ID\",\"errorType\":"
-           "\"InvalidRequestID\"}\n",
-           "which is not being served");
-    /* 6 MB for an unknown invocation: announced, not sent, and answered all the same. */
-    EXPECT("obey",
-           "raw POST " API "/invocation/x/response HTTP/1.1\r\nHost: a\r\n"
-           "Content-Length: 6000000\r\n\r\n; reply early; response \"right\"",
-           "\"right\"", "early: 400 ", "and closes");
-    EXPECT("obey",
-           "field Lambda-Runtime-Invocation-Id: stale; response 1; nonce; response \"fresh\"",
-           "\"fresh\"",
-           "response: 410 {\"errorMessage\":\"Invoke timeout\",\"errorType\":\"InvokeTimeout\"}\n",
-           "must be the one that came with the event");
-}
-
-static void answers_of_the_wrong_form(void) {
-    EXPECT("obey", "response *6291557; error {}", "Function.ResponseSizeTooLarge", UNHANDLED,
-           "response: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (6291556 "
-           "bytes).\",\"errorType\":\"RequestEntityTooLarge\"}\n",
-           "error: 403 ");
-    EXPECT("obey", "response *6291556", "xxx", "Content-Length: 6291556\r\n", "response: 202 ");
-    EXPECT(
-        "obey",
-        "field Lambda-Runtime-Function-Response-Mode: Streaming; response 1; error {}; next; exit 3",
-        "Runtime.InvalidResponseModeHeader", UNHANDLED,
-        "response: 400 {\"errorMessage\":\"Invalid function response mode\",\"errorType\":"
-        "\"InvalidFunctionResponseMode\"}",
-        "error: 403 ", "next: 403 ", "is not 'streaming', its only value");
-    EXPECT("obey",
-           "begin Content-Length: 100\r\n\r\nhalf; reconnect; response \"again\"; next; exit 3",
-           "exit status 3\"}", UNHANDLED,
-           "response: " TRANSITION("InvocationResponse", "InvocationResponse"), "next: 403 ",
-           "broke off", "it can only exit");
-}
-
-static void requests_that_are_wrong(void) {
-    EXPECT("obey", "raw GET / HTTP/1.1\nHost: a\n\n; reply malformed; response \"healed\"",
-           "\"healed\"", "malformed: 400 400 Bad Request: a line ends with LF alone",
-           "without a length");
-    EXPECT("obey",
-           "raw GET " API "/invocation/next HTTP/1.1\r\nHost: a\r\nX: ; raw *1100000; reply long; "
-           "response \"healed\"",
-           "\"healed\"", "long: 431 ");
-    EXPECT("obey",
-           "call POST " API "/invocation/next; call POST /2018-06-01/nowhere; "
-           "call GET /2018-06-01/ping; call GET " API "/restore/next; response \"there\"",
-           "\"there\"", "next: 405 \n", "nowhere: 404 404 page not found\n", "ping: 200 pong\n",
-           "next: 404 ");
-    EXPECT("poll {}; take; response \"polled\"; obey", "", "\"polled\"",
-           "the runtime sends a body with GET next: Managed Instances refuse that");
-    EXPECT("obey", "response 1; poll; aside; next; back; take", "1", "next: 403 ",
-           "one GET next at a time");
-    EXPECT("TIMEOUT=1 obey", "response 1; poll; reconnect; note gone; pause", "1", "gone\n");
-    EXPECT(NULL, "", "Sandbox.Timedout", "the runtime gave up its waiting poll");
-    EXPECT("TIMEOUT=1 obey", "pause", "Error: Task timed out after 1.00 seconds\"}", UNHANDLED,
-           " Task timed out after 1.00 seconds\n", "REPORT");
-    EXPECT(NULL, "pause", "Sandbox.Timedout");
-}
-
-static void runtimes_that_fail_to_start(void) {
-    EXPECT(NO_KEY NO_KEY "next; exit 1", "", "Runtime.APIKeyNotFound", UNHANDLED, "error: 202 ",
-           "error: 403 ", "next: 403 ");
-    EXPECT(NO_KEY "pause", "", "Runtime.APIKeyNotFound", UNHANDLED,
-           "has not exited 2 s after init/error: it must exit at once");
-    EXPECT("haste; raw POST " API
-           "/init/error HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n" HASTE "; exit 1",
-           "", HASTE, UNHANDLED);
-    EXPECT("obey", "call POST " API "/init/error {}; response \"late\"", "\"late\"", "error: 403 ",
-           "once, before GET next");
-    EXPECT("AWS_LAMBDA_INITIALIZATION_TYPE=snap-start call GET " API "/restore/next; close; "
-           "call POST " API "/restore/error " HASTE "; exit 1",
-           "", HASTE, UNHANDLED, "error: 202 ");
-    EXPECT("exit 9", "", "exit status 9\"}", UNHANDLED,
-           "ended before it asked for its first event");
-}
-
-static void what_runtimes_may_do(void) {
-    exchange("obey", INVOKE, TRACE, "response =head", 200,
-             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: ",
-             NONE);
-    exchange(NULL, INVOKE, TRACE, "response =head", 200,
-             "\r\nLambda-Runtime-Aws-Tenant-Id: t\r\nLambda-Runtime-Deadline-Ms: ", NONE);
-    exchange(NULL, INVOKE, TRACE, "response =head", 200,
-             ":function:function\r\nLambda-Runtime-Trace-Id: Root=1\r\nDate: ", NONE);
-    EXPECT("AWS_LAMBDA_MAX_CONCURRENCY=9 obey", "response =environment",
-           "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand\n");
-    EXPECT("obey", "reconnect; next; response 1", "1", "it gets the same again",
-           "next: the same again\n");
-    EXPECT(
-        "obey",
-        "begin Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
-        "Trailer: Lambda-Runtime-Function-Error-Type\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n"
-        "Lambda-Runtime-Function-Error-Type: Runtime.StreamError\r\n\r\n; reply stream",
-        "abcdefg", "stream: 202 ", "the stream ended with Runtime.StreamError");
-    EXPECT(
-        "obey",
-        "begin Expect: 100-continue\r\nContent-Length: 3\r\n\r\n; reply head; raw \"c\"; reply body",
-        "\"c\"", "head: 100 ", "body: 202 ");
-    EXPECT("obey", "aside; response \"elsewhere\"; back", "\"elsewhere\"", "response: 202 ");
-    EXPECT("AWS_LAMBDA_INITIALIZATION_TYPE=snap-start call GET " API "/restore/next; close; obey",
-           "response 1", "1", "next: 200 \n", "and closes\n");
 }
 
 static void answer_waits_for_the_next_poll(void) {
     uint64_t begin = now_us();
-    EXPECT("obey", "response \"early\"; sleep 300", "\"early\"");
-    check(now_us() - begin >= 300000, "early", "the answer waits for the poll", NULL);
+    EXPECT("an early answer", "obey", "response \"early\"; sleep 300", "\"early\"");
+    check(now_us() - begin >= 300000, "an early answer", "waits for the poll", NULL);
 }
 
 static void managed_instances(void) {
     char first;
-    EXPECT("CONCURRENCY=2 TIMEOUT=4 workers", "response twice; response 2", "twice",
-           "response: 400 ");
-    struct reply r = take_reply(send_event("response =head"));
-    check(holds(&r.body, "Content-Type: \r\n") && holds(&r.body, "Client-Context: \r\n") &&
-              holds(&r.body, "Cognito-Identity: \r\n"),
-          "managed instances", "empty fields", r.body.data);
-    reply_free(&r);
-    int dying = send_event("exit 1");
-    EXPECT(NULL, "sleep 2000; response slept", "slept"); /* the other worker goes on */
-    check(recv(dying, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1, "managed instances",
-          "what a worker lost ends before its time-out", served.text);
-    r = take_reply(dying);
-    check(holds(&r.body, "The worker that had the event"), "managed instances", "one worker ends",
-          r.body.data);
-    reply_free(&r);
-    EXPECT(NULL, "sleep 4300; response 1", "Task timed out after 4.00");
-    EXPECT(NULL, "response 2", "2", "response: 410 "); /* by the same worker */
-    EXPECT(NULL, "kill; exit 1", "Runtime.ExitError");
-    EXPECT(NULL, "response 3", "3"); /* by a fresh environment */
-}
-
-/* What an error may have and what a response; and then the connection closes. */
-static void managed_instances_limits(void) {
-    EXPECT("CONCURRENCY=1 workers", "error *1048576", "xxx", "error: 202 ");
+    EXPECT("workers: a second answer", "CONCURRENCY=2 TIMEOUT=4 workers",
+           "response twice; response 2", "twice", "response: 400 ");
+    EXPECT("workers: empty fields", NULL, "response =head",
+           "Content-Type: \r\n" AND "Client-Context: \r\n" AND "Cognito-Identity: \r\n");
+    int dying = send_event("", "exit 1");
+    EXPECT("workers: the other one goes on", NULL, "sleep 2000; response slept", "slept");
+    check(recv(dying, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1, "workers: one ends",
+          "what it loses ends before its time-out", served.text);
+    check_reply(dying, "workers: one ends", "The worker that had the event");
+    EXPECT("workers: a time-out", NULL, "sleep 4300; response 1", "Task timed out after 4.00");
+    EXPECT("workers: the late answer", NULL, "response 2", "2", "response: 410 ");
+    EXPECT("workers: their process ends", NULL, "kill; exit 1", "Runtime.ExitError");
+    EXPECT("workers: a fresh environment", NULL, "response 3", "3");
+    EXPECT("workers: an error of 1 MB", "CONCURRENCY=1 workers", "error *1048576", "xxx",
+           "error: 202 ");
     EXPECT(
-        NULL, "error *1048577", "Function.ResponseSizeTooLarge",
-        "error: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (1048576 bytes).\"",
+        "workers: an error beyond", NULL, "error *1048577", "Function.ResponseSizeTooLarge",
+        "error: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (1048576 bytes).\"" AND
         "and closes\n");
-    EXPECT(NULL, "response *6291556", "xxx");
-    EXPECT(NULL, "response *6291557", "Function.ResponseSizeTooLarge",
+    EXPECT("workers: a response of 6 MB", NULL, "response *6291556", "xxx");
+    EXPECT("workers: a response beyond", NULL, "response *6291557", "Function.ResponseSizeTooLarge",
            "response: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (6291556 "
            "bytes).\"");
-    EXPECT(NULL, "response 1", "1");
+    EXPECT("workers: and another", NULL, "response 1", "1");
 }
 
 /* ---- What is more than an exchange --------------------------------------------------------- */
@@ -991,31 +1041,29 @@ static void framing_of_events(void) {
     char event[2050] = "\"response =head";
     memset(event + strlen(event), ';', sizeof event - 1 - strlen(event));
     event[2048] = '"';
-    EXPECT("obey", event, "\r\nTransfer-Encoding: chunked\r\n");
+    EXPECT("an event of 2,049 bytes", "obey", event, "\r\nTransfer-Encoding: chunked\r\n");
     memcpy(event + 2047, "\"", 2);
-    EXPECT(NULL, event, "\r\nContent-Length: 2048\r\n");
+    EXPECT("an event of 2,048 bytes", NULL, event, "\r\nContent-Length: 2048\r\n");
     memset(event, '1', 2049); /* for a runtime of HTTP/1.0, which knows no chunks */
-    EXPECT("raw GET " API
+    EXPECT("an event for HTTP/1.0",
+           "raw GET " API
            "/invocation/next HTTP/1.0\r\n\r\n; take; reconnect; response =head; obey",
            event, "\r\nContent-Length: 2049\r\n");
 }
 
 static void large_events(void) {
-    static char event[(6 << 20) + 1];
+    static char event[(6 << 20) + 2];
     serve("probe");
-    for (size_t i = 0; i < sizeof event; i++)
+    for (size_t i = 0; i < sizeof event - 1; i++)
         event[i] = (char)('A' + (i * 2654435761U >> 13) % 26);
-    event[0] = event[(6 << 20) - 1] = '"';
-    struct reply r = invoke("", event, 6 << 20);
-    check(r.body.length == 6 << 20 && memcmp(r.body.data, event, 6 << 20) == 0, "6 MB", "echo",
-          r.head.data);
-    reply_free(&r);
-    r = invoke("", event, sizeof event);
-    check(r.status == 413 && holds(&r.head, "RequestTooLarge"), "6 MB + 1", "413", r.head.data);
-    reply_free(&r);
-    r = invoke("X-Amz-Invocation-Type: Event\r\n", event, (1 << 20) + 1);
-    check(r.status == 413, "Event of 1 MB + 1", "413", r.head.data);
-    reply_free(&r);
+    event[0] = event[6 << 20] = '"';
+    EXPECT("an event of 6 MB and one byte", NULL, event, "", "RequestTooLarge", .status = 413);
+    event[6 << 20] = '\0';
+    event[(6 << 20) - 1] = '"';
+    EXPECT("an event of 6 MB", NULL, event, event);
+    event[(1 << 20) + 1] = '\0';
+    EXPECT("an asynchronous event of 1 MB and one byte", NULL, event, "", "RequestTooLarge",
+           .fields = ASYNC, .status = 413);
 }
 
 /* Base64 of what is known of the log, in whole groups of three, is how X-Amz-Log-Result begins. */
@@ -1023,7 +1071,7 @@ static void log_tail(void) {
     struct bytes log = {0}, wanted = {0};
     size_t n, length;
     serve("probe");
-    struct reply r = invoke("X-Amz-Log-Type: Tail\r\n", "1", 1);
+    struct reply r = take_reply(send_event("X-Amz-Log-Type: Tail\r\n", "1"));
     const char *request_id = field(&r, "x-amzn-RequestId", &n);
     const char *tail = field(&r, "X-Amz-Log-Result", &length);
     bytes_format(&log,
@@ -1036,62 +1084,42 @@ static void log_tail(void) {
     bytes_free(&log);
     bytes_free(&wanted);
     reply_free(&r);
-    r = invoke("", "1", 1);
+    r = take_reply(send_event("", "1"));
     check(field(&r, "X-Amz-Log-Result", &n) == NULL, "log tail", "not asked for", r.head.data);
     reply_free(&r);
 }
 
 static void initialization_error_before_any_event(void) {
     serve("PROBE_FAIL=1 probe");
-    check_said(&served, "initialization error", "reported an initialization error: {");
-    EXPECT(NULL, "1", "NoDatabase");
-}
-
-/* As many as may wait in line, asynchronous so that one connection will do, and one more. */
-static void throttling(void) {
-    serve("TIMEOUT=900 obey");
-    struct reply r = {0};
-    int running = send_event("pause"), fd = dial(served.port), queued = 0;
-    check_said(&served, "throttling", "START RequestId");
-    for (; queued <= QUEUE_MAX && r.status != 429; queued += r.status == 202) {
-        request(fd, INVOKE, "X-Amz-Invocation-Type: Event\r\n", "1", 1);
-        if (!receive(fd, &r))
-            break;
-    }
-    check(queued == QUEUE_MAX && r.status == 429 && holds(&r.head, "TooManyRequestsException") &&
-              holds(&r.body, "Rate Exceeded."),
-          "throttling", "1,000 in line, and 429 for the next", r.head.data);
-    reply_free(&r);
-    close(fd);
-    close(running);
+    check_said(&served, "an initialization error, noticed", "reported an initialization error: {");
+    EXPECT("and the next one", NULL, "1", "NoDatabase");
 }
 
 /* The configuration as coldstart.sh changes it; the function shows what it got. */
 static void change_of_configuration(void) {
     static const char get_it[] = "GET " FUNCTION "/configuration";
     static const char put_it[] = "PUT " FUNCTION "/configuration";
-    exchange("obey", get_it, "", "", 200, "\"Environment\":{\"Variables\":{}}}", NONE);
-    EXPECT(NULL, "response =environment", "AWS_LAMBDA_RUNTIME_API=", "Init Duration: ");
-    size_t so_far = strlen(served.text);
-    exchange(NULL, put_it, "",
-             "{\"Environment\": {\"Variables\": {\"A\": \"1\", "
-             "\"CHANGED\" : \"\\u00e9\\ud83d\\ude00\\\"\\n\"}}}",
-             200,
-             "{\"FunctionName\":\"function\",\"State\":\"Active\",\"LastUpdateStatus\":"
-             "\"Successful\",\"Environment\":{\"Variables\": {\"A\": \"1\", ",
-             NONE);
-    EXPECT(NULL, "response =environment", "\nA=1\n");
-    says(&served, "");
-    check(strstr(served.text + so_far, "Init Duration: ") != NULL, "configuration",
-          "another cold start", served.text);
-    EXPECT(NULL, "response =environment", "\nCHANGED=é😀\"\n\n");
-    exchange(NULL, put_it, "", "{\"Environment\":{\"Variables\":{\"A\":1}}}", 400, "", NONE);
-    exchange(NULL, get_it, "", "", 200, "\"CHANGED\" : ", "x-amzn-RequestId: ", NONE);
-    exchange(NULL, "GET " FUNCTION, "", "", 200,
-             "{\"Configuration\":{\"FunctionName\":\"function\",\"State\":\"Active\","
-             "\"LastUpdateStatus\":\"Successful\",",
-             "x-amzn-RequestId: ", NONE);
-    exchange(NULL, "DELETE " FUNCTION "/configuration", "", "", 405, "", NONE);
+    EXPECT("no variables", "obey", "", "\"Environment\":{\"Variables\":{}}}", .call = get_it);
+    EXPECT("before the change", NULL, "response =environment",
+           "AWS_LAMBDA_RUNTIME_API=", "Init Duration: ");
+    EXPECT("the change", NULL,
+           "{\"Environment\": {\"Variables\": {\"A\": \"1\", "
+           "\"CHANGED\" : \"\\u00e9\\ud83d\\ude00\\\"\\n\"}}}",
+           "{\"FunctionName\":\"function\",\"State\":\"Active\",\"LastUpdateStatus\":"
+           "\"Successful\",\"Environment\":{\"Variables\":{\"A\": \"1\", ",
+           .call = put_it);
+    EXPECT("another cold start", NULL, "response =environment", "\nA=1\n" AND "\nCHANGED=é😀\"\n\n",
+           "Init Duration: ");
+    EXPECT("a variable that is a number", NULL, "{\"Environment\":{\"Variables\":{\"A\":1}}}", "",
+           NULL, put_it, NULL, 400);
+    EXPECT("variables that are no JSON", NULL, "{\"Environment\":{\"Variables\":{}}", "", NULL,
+           put_it, NULL, 400);
+    EXPECT("which changes nothing", NULL, "", "\"CHANGED\" : ", "x-amzn-RequestId: ", get_it);
+    EXPECT("the state of the function", NULL, "",
+           "{\"Configuration\":{\"FunctionName\":\"function\",\"State\":\"Active\","
+           "\"LastUpdateStatus\":\"Successful\",",
+           "x-amzn-RequestId: ", "GET " FUNCTION);
+    EXPECT("no such method", NULL, "", "", NULL, "DELETE " FUNCTION "/configuration", NULL, 405);
 }
 
 /* ---- Processes ----------------------------------------------------------------------------- */
@@ -1121,7 +1149,7 @@ static void no_orphans(void) {
     static const int signals[] = {SIGINT, SIGTERM, SIGKILL};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         serve("obey");
-        int fd = send_event("note busy; pause"); /* and so it ends only when it is ended */
+        int fd = send_event("", "note busy; pause"); /* and so it ends only when it is ended */
         check_said(&served, "no orphan", "busy\n");
         pid_t child = child_of(served.pid);
         kill(served.pid, signals[i]);
@@ -1132,52 +1160,38 @@ static void no_orphans(void) {
     }
 }
 
-#define REGISTER \
-    "field Lambda-Extension-Name: x; call POST /2020-01-01/extension/register {\"events\":[]}; "
-#define LISTEN REGISTER "listen; aside; "
-#define SIGNALLED "signal 15\n"
-
 /* How an environment ends that has a SIGTERM handler, on a signal to the local Lambda. */
-static void end_of_environment(const char *script, bool signalled, uint64_t least_us) {
-    EXPECT(script, "response 1", "1");
+static void end_of_environment(const char *name, const char *script, bool signalled,
+                               uint64_t least_us) {
+    EXPECT(name, script, "response 1", "1");
     uint64_t begin = now_us();
     kill(served.pid, SIGINT);
     wait_for_end(&served);
-    check(served.status == 0 && now_us() - begin >= least_us, script, "its end", served.text);
-    check((strstr(served.text, SIGNALLED) != NULL) == signalled, script, SIGNALLED, served.text);
+    check(served.status == 0 && now_us() - begin >= least_us, name, "its end", served.text);
+    check((strstr(served.text, SIGNALLED) != NULL) == signalled, name, SIGNALLED, served.text);
     discard(&served);
 }
 
-static void extensions(void) {
-    EXPECT(LISTEN "obey", "response 1; back; silence; reconnect", "1", "silence\n",
-           "register: 200 {\"functionName\":\"function\",\"functionVersion\":\"$LATEST\"}\n");
-    EXPECT(REGISTER "obey", "response 1", "1", "Lambda's initialization waits for that");
-    EXPECT(
-        "call POST /2020-01-01/extension/register {}; call GET /2020-01-01/extension/event/next; "
-        "field Lambda-Extension-Name: x; "
-        "call POST /2020-01-01/extension/register {\"events\":[\"SHUTDOWN\"]}; " LISTEN REGISTER
-        "obey",
-        REGISTER "response 1", "1", "Extension.InvalidExtensionName\"}",
-        "next: 403 {\"errorMessage\":", "Extension.UnknownExtensionIdentifier\"}",
-        "Extension.InvalidEventType\"}", "Extension.InvalidExtensionState\"}",
-        "Extension.RegistrationClosed\"}");
-    EXPECT("TIMEOUT=1 sigterm exit; " LISTEN "obey", "pause", "Task timed out", SIGNALLED);
-    EXPECT("sigterm exit; " LISTEN "obey", "response 1", "1");
-    exchange(NULL, "PUT " FUNCTION "/configuration", "", "{\"Variables\":{}}", 200, "", NONE);
-    EXPECT(NULL, "response 2", "2", SIGNALLED); /* by a fresh environment */
-    end_of_environment("sigterm exit; " LISTEN "obey", true, 0);
-    end_of_environment("sigterm stay; " LISTEN "obey", true, 300000);
-    end_of_environment("sigterm exit; obey", false, 0);
+static void ends_of_environments(void) {
+    end_of_environment("SIGTERM at Ctrl-C", "sigterm exit; " LISTEN "obey", true, 0);
+    end_of_environment("SIGKILL after it", "sigterm stay; " LISTEN "obey", true, 300000);
+    end_of_environment("no SIGTERM without an extension", "sigterm exit; obey", false, 0);
 }
 
 enum { WORKERS = 8, TRIES = 10 };
 
-/* How many invocations have begun in that part of the log, before `end` if there is one. */
-static int count_begun(const char *log, const char *end) {
+/* How many invocations have begun, before `end` if there is one. */
+static int count_begun(const char *end) {
+    const char *at = served.text + served.from;
     int count = 0;
-    for (; (log = strstr(log, "START RequestId: ")) != NULL && (end == NULL || log < end); log++)
+    for (; (at = strstr(at, "START RequestId: ")) != NULL && (end == NULL || at < end); at++)
         count++;
     return count;
+}
+
+static void wait_until_begun(int count) {
+    for (int i = 0; i < SAID_S * 100 && says(&served, "") && count_begun(NULL) < count; i++)
+        sleep_ms(10);
 }
 
 /* Eight events at once for the workers of the shipped runtime, which answers "later N" with N x
@@ -1186,17 +1200,15 @@ static int count_begun(const char *log, const char *end) {
 static int eight_at_once(pid_t victim, int *together) {
     int fds[WORKERS], right = 0;
     char event[32];
-    says(&served, "");
-    size_t from = strlen(served.text);
+    forget_what_was_said();
     for (size_t i = 0; i < WORKERS; i++) {
         snprintf(event, sizeof event, "later %zu", i + 1);
-        fds[i] = send_event(event);
+        fds[i] = send_event("", event);
     }
-    for (int i = 0; victim != 0 && i < SAID_S * 100; i++, sleep_ms(10))
-        if (says(&served, "") && count_begun(served.text + from, NULL) == WORKERS)
-            break;
-    if (victim != 0)
+    if (victim != 0) {
+        wait_until_begun(WORKERS);
         kill(victim, SIGKILL);
+    }
     for (size_t i = 0; i < WORKERS; i++) {
         struct reply r = take_reply(fds[i]);
         right += r.body.length == i + 1 && strspn(r.body.data, "x") == i + 1;
@@ -1206,7 +1218,7 @@ static int eight_at_once(pid_t victim, int *together) {
         reply_free(&r);
     }
     says(&served, "");
-    *together = count_begun(served.text + from, strstr(served.text + from, "END RequestId: "));
+    *together = count_begun(strstr(served.text + served.from, "END RequestId: "));
     return right;
 }
 
@@ -1232,95 +1244,33 @@ static void workers_of_the_shipped_runtime(void) {
     check_together("another worker follows");
 }
 
-static void write_file(const char *name, const char *data, size_t length, mode_t mode) {
-    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-    if (fd < 0 || write(fd, data, length) != (ssize_t)length || close(fd) != 0)
+/* By the shell, in our folder. */
+static void run(const char *command) {
+    if (system(command) != 0)
         exit(1);
 }
 
 /* ---- The function URL ----------------------------------------------------------------------- */
 
-#define URL_STREAM                                                                             \
-    "begin Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n" \
-    "Content-Type: "
-#define URL_HTTP URL_STREAM "application/vnd.awslambda.http-integration-response\r\n\r\n; "
-#define PLAIN "Content-Type: text/plain\r\n"
-
-static void requests_as_events(void) {
-    static const struct {
-        const char *call, *fields, *body, *part;
-    } rows[] = {
-        {"GET /a%20b?c=%26&d&c=e", "", "",
-         "\"rawPath\":\"/a%20b\",\"rawQueryString\":\"c=%26&d&c=e\","},
-        {"GET /a%20b?c=%26&d&c=e", "", "",
-         ",\"queryStringParameters\":{\"c\":\"&,e\",\"d\":\"\"},"},
-        {"GET /", "X-A: 1\r\nCookie: b=2; c=\"3\"\r\nx-a:  2 \r\n", "",
-         "\"headers\":{\"host\":\"127.0.0.1\",\"x-a\":\"1,2\",\"content-length\":\"0\"},"
-         "\"cookies\":[\"b=2\",\"c=\\\"3\\\"\"],\"requestContext\":{"},
-        {"PATCH /", "User-Agent: u\r\n", "", "\"http\":{\"method\":\"PATCH\",\"path\":\"/\","},
-        {"GET /", "User-Agent: u\r\n", "", "\"userAgent\":\"u\"}},\"isBase64Encoded\":false}"},
-        {"POST /", PLAIN, "\"\xc3\xa9\"", "false,\"body\":\"\\\"\xc3\xa9\\\"\"}"},
-        {"POST /", "Content-Type: image/png\r\n", "\"a", "true,\"body\":\"ImE=\"}"},
-        {"PUT /2015-03-31/other", "", "", "\"rawPath\":\"/2015-03-31/other\""}};
-    serve("probe");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        exchange(NULL, rows[i].call, rows[i].fields, rows[i].body, 200, rows[i].part,
-                 "Content-Type: application/json\r\n", NONE);
-    exchange(NULL, "GET " FUNCTIONS "a/b", "", "", 404, "", "ResourceNotFoundException", NONE);
-}
-
-static void answers_as_responses(void) {
-    static const struct {
-        const char *script;
-        int status;
-        const char *body, *head;
-    } rows[] = {
-        {"response {\"statusCode\":201,\"headers\":{\"X-A\":\"b\",\"n\":1,\"Date\":\"\"},\"cookies\":"
-         "[\"a=1\",\"b=2\"],\"more\":[{}],\"isBase64Encoded\":true,\"body\":\"aGk=\"}",
-         201, "hi",
-         "\r\nX-A: b\r\nn: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Type: app"},
-        {"response {\"statusCode\":\"404\",\"headers\":{\"content-type\":\"text/css\"}}", 404, "",
-         "\r\ncontent-type: text/css\r\nx-amzn-RequestId: "},
-        {"response {\"headers\":{\"X-A\":\"b\"},\"body\":{}}", 200,
-         "{\"headers\":", "\r\nContent-Type: app"},
-        {"response \"text\"", 200, "\"text\"", "\r\nContent-Type: application/json\r\n"},
-        {"response text", 502, "Internal Server Error", "the function URL answers 502: text\n"},
-        {"response {\"statusCode\":99}", 502, "", ""},
-        {"response {\"statusCode\":200,\"body\":{}}", 502, "", ""},
-        {"response {\"statusCode\":200,\"headers\":{\"a\":\"\\r\\nb\"}}", 502, "", ""},
-        {"response {\"statusCode\":200,\"body\":\"*\",\"isBase64Encoded\":true}", 502, "", ""},
-        {"error " HASTE, 502, "Internal Server Error", HASTE},
-        {"exit 1", 502, "Internal Server Error", "Runtime.ExitError"},
-        {URL_STREAM "text/css\r\n\r\n3\r\none\r\n; raw 3\r\ntwo\r\n0\r\n\r\n; reply url", 200,
-         "onetwo", "\r\nContent-Type: text/css\r\n"},
-        {URL_HTTP "raw =prelude; raw 3\r\ntwo\r\n0\r\n\r\n; reply url", 299, "two",
-         "\r\nTransfer-Encoding: chunked\r\n"},
-        {URL_HTTP "raw 2\r\n{}\r\n0\r\n\r\n; reply url", 502, "", ""}};
-    serve("obey");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        exchange(NULL, "POST /", PLAIN, rows[i].script, rows[i].status, rows[i].body, rows[i].head,
-                 NONE);
-}
-
 /* The function goes on only when its first piece has arrived. */
-static void stream_as_it_is_written(const char *directory) {
+static void stream_as_it_is_written(void) {
     static const char *const ends[] = {
         "raw 3\r\ntwo\r\n0\r\n\r\n; reply url", "exit 1",
         "raw 0\r\nLambda-Runtime-Function-Error-Type: a\r\n\r\n; reply url"};
-    char file[200], script[600];
-    snprintf(file, sizeof file, "%s/go", directory);
+    char script[600];
+    serve("obey");
     for (size_t i = 0; i < 3; i++) {
         struct bytes all = {0}, rest = {0};
-        snprintf(script, sizeof script, URL_HTTP "raw =prelude; raw 3\r\none\r\n; await %s; %s",
-                 file, ends[i]);
+        snprintf(script, sizeof script, URL_HTTP "raw =prelude; raw 3\r\none\r\n; await go; %s",
+                 ends[i]);
         int fd = send_call("POST /", PLAIN, script);
         while (!holds(&all, "\r\n\r\n3\r\none\r\n") && get(fd, &all, 1))
             continue;
         check(holds(&all, "HTTP/1.1 299 "), "URL", "a stream streams", all.data);
-        write_file(file, "", 0, 0600);
+        run("touch go");
         check(get_chunks(fd, &rest) == (i == 0), "URL", "what breaks off has no end", rest.data);
         check(holds(&rest, "two") == (i == 0), "URL", "and what does not goes on", rest.data);
-        unlink(file);
+        run("rm go");
         close(fd);
         bytes_free(&all);
         bytes_free(&rest);
@@ -1329,193 +1279,156 @@ static void stream_as_it_is_written(const char *directory) {
 
 /* ---- A build while it serves --------------------------------------------------------------- */
 
-static char built[200]; /* the path of the executable */
-
-/* The shipped runtime, which answers "another" with that version. `suffix`: of the file's name. */
-static void build(const char *version, const char *suffix, mode_t mode) {
-    char path[220], text[4300], *runtime = realpath(probe, NULL);
-    snprintf(path, sizeof path, "%s%s", built, suffix);
-    int n = snprintf(text, sizeof text, "#!/bin/sh\nANOTHER=%s exec %s\n", version, runtime);
-    write_file(path, text, (size_t)n, mode);
-    free(runtime);
-}
-
-static void move_built(const char *suffix, bool back) {
-    char path[220];
-    snprintf(path, sizeof path, "%s%s", built, suffix);
-    if (rename(back ? path : built, back ? built : path) != 0)
-        exit(1);
+/* The shipped runtime, which answers "another" with that version. */
+static void build(const char *version, const char *file) {
+    char command[2 * 4096];
+    snprintf(command, sizeof command,
+             "printf '#!/bin/sh\\nANOTHER=%s exec %s\\n' >%s && chmod 755 %s", version, probe, file,
+             file);
+    run(command);
 }
 
 /* It is built while the old one still has an event. */
-static void build_in_flight(const char *settings) {
-    char how[300];
-    snprintf(how, sizeof how, "%sBOOTSTRAP=%s probe", settings, built);
-    build("old", "", 0755);
-    EXPECT(how, "another", "old");
-    int busy = send_event("later 3");
-    for (int i = 0; i < SAID_S * 100 && says(&served, "") && count_begun(served.text, NULL) < 2;
-         i++)
-        sleep_ms(10);
-    build("new", ".new", 0755);
-    move_built(".new", true);
-    EXPECT(NULL, "another", "new", "has been built anew: the next invocation starts it\n");
-    struct reply r = take_reply(busy);
-    check(strcmp(r.body.data, "xxx") == 0, how, "what is in flight ends first", r.body.data);
-    reply_free(&r);
-    EXPECT(NULL, "another", "new");
+static void build_in_flight(const char *how) {
+    build("old", "bootstrap");
+    EXPECT("before the build", how, "another", "old");
+    forget_what_was_said();
+    int busy = send_event("", "later 3");
+    wait_until_begun(1);
+    build("new", "new");
+    run("mv new bootstrap");
+    EXPECT("a build", NULL, "another", "new",
+           "has been built anew: the next invocation starts it\n");
+    check_reply(busy, "what is in flight ends first", "xxx");
+    EXPECT("behind the build", NULL, "another", "new");
     const char *said = strstr(served.text, "built anew");
-    check(said != NULL && strstr(said + 1, "built anew") == NULL, how, "one line", served.text);
+    check(said != NULL && strstr(said + 1, "built anew") == NULL, "a build", "one line",
+          served.text);
 }
 
-static void builds(const char *directory) {
-    snprintf(built, sizeof built, "%s/bootstrap", directory);
-    build_in_flight("");
-    build_in_flight("CONCURRENCY=16 "); /* some connect while it ends */
-    build("newer", "", 0755);           /* in place */
-    EXPECT(NULL, "another", "newer");
-    move_built(".old", false); /* and so it is gone, */
-    EXPECT(NULL, "another", "newer");
-    build("newest", "", 0644); /* there is another, */
-    EXPECT(NULL, "another", "newer");
-    chmod(built, 0755); /* and now it is whole */
-    EXPECT(NULL, "another", "newest");
-    build("copied", "", 0755);
-    int fd = open(built, O_WRONLY | O_CLOEXEC); /* by somebody who goes on writing for a while */
-    int busy = send_event("another");
+static void builds(void) {
+    build_in_flight("BOOTSTRAP=./bootstrap probe");
+    build_in_flight("CONCURRENCY=16 BOOTSTRAP=./bootstrap probe"); /* some connect while it ends */
+    build("newer", "bootstrap");
+    EXPECT("a build in place", NULL, "another", "newer");
+    run("mv bootstrap old");
+    EXPECT("a build that has just begun", NULL, "another", "newer");
+    build("newest", "bootstrap");
+    run("chmod 644 bootstrap");
+    EXPECT("an executable that is none yet", NULL, "another", "newer");
+    run("chmod 755 bootstrap");
+    EXPECT("and now it is whole", NULL, "another", "newest");
+    build("copied", "bootstrap");
+    int fd = open("bootstrap", O_WRONLY | O_CLOEXEC); /* by one who goes on writing for a while */
+    int busy = send_event("", "another");
     sleep_ms(100);
     close(fd);
-    struct reply r = take_reply(busy);
-    check(strcmp(r.body.data, "copied") == 0, "build", "waits for the end of a copy", r.body.data);
-    reply_free(&r);
-    move_built(".old", false);
-    build("linked", ".new", 0755);
-    char link[300];
-    snprintf(link, sizeof link, "BOOTSTRAP=%s probe", built);
-    if (symlink("bootstrap.old", built) != 0)
-        exit(1);
-    EXPECT(link, "another", "copied");
-    if (unlink(built) != 0 || symlink("bootstrap.new", built) != 0)
-        exit(1);
-    EXPECT(NULL, "another", "linked");
+    check_reply(busy, "the end of a copy is waited for", "copied");
+    run("mv bootstrap old && ln -s old bootstrap");
+    build("linked", "new");
+    EXPECT("a link", "BOOTSTRAP=./bootstrap probe", "another", "copied");
+    run("ln -sf new bootstrap");
+    EXPECT("a link to another", NULL, "another", "linked");
     stop();
-    for (const char *const *suffix = (const char *const[]){"", ".old", ".new", NULL}; *suffix;
-         suffix++) {
-        snprintf(link, sizeof link, "%s%s", built, *suffix);
-        unlink(link);
-    }
 }
 
 /* ---- The command line ---------------------------------------------------------------------- */
 
-/* Of a local Lambda that ends by itself. `said` "": nothing. */
-static void check_end(struct local *l, const char *name, int status, const char *printed,
-                      const char *said) {
+/* The end of a machine's ELF header. */
+#ifdef __aarch64__
+#define OTHER_MACHINE "\\076"
+#define OTHER_NAME "is built for x86_64"
+#else
+#define OTHER_MACHINE "\\267"
+#define OTHER_NAME "is built for aarch64 (arm64)"
+#endif
+#define FILE_OF(mode, text) "printf '" text "' >file; chmod " mode " file"
+
+/* Of a local Lambda that ends by itself. */
+static const struct command {
+    const char *name, *how, *mode, *event;
+    int status;
+    const char *printed, *said; /* all of stdout; a part of stderr, or "": nothing */
+    const char *before;         /* a command of the shell */
+} commands[] = {
+    {"run", "probe", "run", NULL, 0, "{\"text\":\"Hello\"}", ""},
+    {"run EVENT", "probe", "run", "\"x\"", 0, "\"x\"", ""},
+    {"run @FILE", "probe", "run", "@event", 0, "\"from a file\"\n", ""},
+    {"run -", "probe", "run", "-", 0, "\"from a file\"\n", ""},
+    {"run without the file", "probe", "run", "@/nowhere", 1, "", "event file /nowhere: No such"},
+    {"run without JSON", "probe", "run", "[1", 0, "[1",
+     "local_lambda: the event is no JSON, and the function gets it all the same; Lambda would "
+     "refuse it with 400 InvalidRequestContentException: Unexpected end-of-input at [line: 1, "},
+    {"run: the function fails", "probe", "run", "\"fail Function.Refused no\"", 1, "",
+     "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],\"errorMessage\":\"no\"}"},
+    {"run: the log", "probe", "run", "\"log info a line\"", 0, "logged", "a line\n"},
+    {"run: the process is killed", "probe", "run", "\"crash\"", 1, "", "signal: killed"},
+    {"run: more than MEMORY", "next; use 130; response 1; next", "run", "1", 0, "1",
+     "has used more than its MEMORY of 128 MB: Lambda would have ended the process "
+     "(Runtime.OutOfMemory, signal: killed)\n"},
+    {"run: SIGTERM for an extension", "sigterm exit; " LISTEN "next; response 1; next", "run", "1",
+     0, "1", SIGNALLED},
+    {"run: an initialization error", "PROBE_FAIL=1 probe", "run", "1", 1, "",
+     "Function.NoDatabase"},
+    {"an unknown mode", "probe", "walk", NULL, 1, "", "local_lambda: usage: "},
+    {"a wrong PORT", "PORT=65536 probe", "serve", NULL, 1, "",
+     "PORT is '65536', and has to be a number from 0 to 65535"},
+    {"a wrong TIMEOUT", "TIMEOUT=3s probe", "run", NULL, 1, "", "TIMEOUT is '3s'"},
+    {"a wrong CONCURRENCY", "CONCURRENCY=0 probe", "run", NULL, 1, "", "CONCURRENCY is '0'"},
+    {"no executable", "BOOTSTRAP=/nowhere/bootstrap probe", "run", NULL, 1, "",
+     "local_lambda: /nowhere/bootstrap: No such file or directory: build it, or"},
+    {"a folder", "BOOTSTRAP=/tmp probe", "serve", NULL, 1, "", "cannot be executed: "},
+    {"an executable of another machine", "BOOTSTRAP=./file probe", "serve", NULL, 1, "", OTHER_NAME,
+     FILE_OF("755", "\\177ELF\\2\\1\\1\\0\\0\\0\\0\\0\\0\\0\\0\\0\\2\\0" OTHER_MACHINE "\\0")},
+    {"a script with CR LF", "BOOTSTRAP=./file probe", "serve", NULL, 1, "",
+     "which must not end with CR LF", FILE_OF("755", "#!/bin/sh\\r\\n")},
+    {"a text", "BOOTSTRAP=./file probe", "serve", NULL, 1, "",
+     "is neither an executable for this machine nor", FILE_OF("755", "text\\n")},
+    {"a file of mode 644", "BOOTSTRAP=./file probe", "serve", NULL, 1, "",
+     "cannot be executed: Permission denied; Lambda wants a file of mode 755",
+     FILE_OF("644", "text\\n")}};
+
+static void check_end(struct local *l, const struct command *c) {
     wait_for_end(l);
-    check(WIFEXITED(l->status) && WEXITSTATUS(l->status) == status, name, "exit status", l->text);
-    check(strcmp(l->printed, printed) == 0, name, "stdout", l->printed);
-    check(said[0] == '\0' ? l->text[0] == '\0' : strstr(l->text, said) != NULL, name, said,
+    check(WIFEXITED(l->status) && WEXITSTATUS(l->status) == c->status, c->name, "exit status",
           l->text);
+    check(strcmp(l->printed, c->printed) == 0, c->name, "stdout", l->printed);
+    check(c->said[0] == '\0' ? l->text[0] == '\0' : strstr(l->text, c->said) != NULL, c->name,
+          c->said, l->text);
     discard(l);
 }
 
-/* `settings`: NAME=value, each with a blank behind it. */
-static void command(const char *settings, const char *mode, const char *event, int status,
-                    const char *printed, const char *said) {
-    char how[300], name[400];
-    snprintf(how, sizeof how, "%sprobe", settings);
-    snprintf(name, sizeof name, "%s%s %s", settings, mode, event == NULL ? "" : event);
-    struct local l = launch(how, mode, event);
-    check_end(&l, name, status, printed, said);
+static void run_command(const struct command *c) {
+    if (c->before != NULL)
+        run(c->before);
+    struct local l = launch(c->how, c->mode, c->event);
+    check_end(&l, c);
 }
 
-/* A file of that content as bootstrap. */
-static void bad_bootstrap(const char *directory, const char *data, size_t length, mode_t mode,
-                          const char *said) {
-    char path[200], setting[256];
-    snprintf(path, sizeof path, "%s/file", directory);
-    snprintf(setting, sizeof setting, "BOOTSTRAP=%s ", path);
-    write_file(path, data, length, mode);
-    command(setting, "serve", NULL, 1, "", said);
-    unlink(path);
-}
-
-static void bad_starts(const char *directory) {
-    char setting[300], elf[20] = "\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\2\0";
-    struct utsname machine;
-    uname(&machine);
-    bool is_arm = strcmp(machine.machine, "aarch64") == 0;
-    elf[18] = (char)(is_arm ? 62 : 183);
-    bad_bootstrap(directory, elf, sizeof elf, 0755,
-                  is_arm ? "is built for x86_64" : "is built for aarch64 (arm64)");
-    bad_bootstrap(directory, "#!/bin/sh\r\n", 11, 0755, "which must not end with CR LF");
-    bad_bootstrap(directory, "text\n", 5, 0755, "is neither an executable for this machine nor");
-    bad_bootstrap(directory, "text\n", 5, 0644,
-                  "cannot be executed: Permission denied; Lambda wants a file of mode 755");
-    snprintf(setting, sizeof setting, "BOOTSTRAP=%s ", directory);
-    command(setting, "serve", NULL, 1, "", "cannot be executed: ");
-    command("BOOTSTRAP=/nowhere/bootstrap ", "run", NULL, 1, "",
-            "local_lambda: /nowhere/bootstrap: No such file or directory: build it, or");
+static void run_commands(void) {
+    char how[40];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        run_command(&commands[i]);
     serve("probe");
-    snprintf(setting, sizeof setting, "PORT=%u ", served.port);
-    command(setting, "serve", NULL, 1, "", "another program has the port");
-}
-
-static void commands(const char *directory) {
-    char file[256];
-    snprintf(file, sizeof file, "@%s/event", directory);
-    write_file(file + 1, "\"from a file\"\n", 14, 0644);
-    command("", "run", NULL, 0, "{\"text\":\"Hello\"}", "");
-    command("", "run", "\"x\"", 0, "\"x\"", "");
-    command("", "run", file, 0, "\"from a file\"\n", "");
-    if (freopen(file + 1, "r", stdin) == NULL)
-        exit(1);
-    command("", "run", "-", 0, "\"from a file\"\n", "");
-    command("", "run", "@/nowhere", 1, "", "event file /nowhere: No such");
-    command(
-        "", "run", "[1", 0, "[1",
-        "local_lambda: the event is no JSON, and the function gets it all the same; Lambda would "
-        "refuse it with 400 InvalidRequestContentException: Unexpected end-of-input at [line: 1, ");
-    command("", "run", "\"fail Function.Refused no\"", 1, "",
-            "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],\"errorMessage\":\"no\"}");
-    command("", "run", "\"log info a line\"", 0, "logged", "a line\n");
-    command("", "run", "\"crash\"", 1, "", "signal: killed");
-    struct local l = launch("next; use 130; response 1; next", "run", "1");
-    check_end(&l, "memory", 0, "1",
-              "has used more than its MEMORY of 128 MB: Lambda would have ended the process "
-              "(Runtime.OutOfMemory, signal: killed)\n");
-    l = launch("MEMORY=256 next; use 130; response 1; next", "run", "1");
+    snprintf(how, sizeof how, "PORT=%u probe", served.port);
+    run_command(&(struct command){"a port that is taken", how, "serve", NULL, 1, "",
+                                  "another program has the port"});
+    struct local l = launch("MEMORY=256 next; use 130; response 1; next", "run", "1");
     wait_for_end(&l);
-    check(strstr(l.text, "MEMORY") == NULL, "memory", "enough of it", l.text);
+    check(strstr(l.text, "MEMORY") == NULL, "enough MEMORY", "no word of it", l.text);
     discard(&l);
-    l = launch("sigterm exit; " LISTEN "next; response 1; next", "run", "1");
-    check_end(&l, "extension", 0, "1", SIGNALLED);
-    command("PROBE_FAIL=1 ", "run", "1", 1, "", "Function.NoDatabase");
-    command("", "walk", NULL, 1, "", "local_lambda: usage: ");
-    command("PORT=65536 ", "serve", NULL, 1, "",
-            "PORT is '65536', and has to be a number from 0 to 65535");
-    command("TIMEOUT=3s ", "run", NULL, 1, "", "TIMEOUT is '3s'");
-    command("CONCURRENCY=0 ", "run", NULL, 1, "", "CONCURRENCY is '0'");
-    unlink(file + 1);
 }
 
 static void conversation(void) {
-    static const char *const parts[] = {
-        "  Next invocation, on a new connection\n",
-        "> GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\n\n",
-        "< HTTP/1.1 200 OK\\r\\n\n",
-        "< {\"text\":\"Hello\"}",
-        "  Invocation response, on the same connection\n",
-        "> {\"text\":\"Hello\"}",
-        "< HTTP/1.1 202 Accepted\\r\\n\n",
-        "  Next invocation, on the same connection\n"};
+    static const char parts[] =
+        "  Next invocation, on a new connection\n" AND
+        "> GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\n\n" AND
+        "< HTTP/1.1 200 OK\\r\\n\n" AND "< {\"text\":\"Hello\"}" AND
+        "  Invocation response, on the same connection\n" AND "> {\"text\":\"Hello\"}" AND
+        "< HTTP/1.1 202 Accepted\\r\\n\n" AND "  Next invocation, on the same connection\n";
     struct local l = launch("probe", "trace", NULL);
     wait_for_end(&l);
-    const char *at = l.printed;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        at = at == NULL ? NULL : strstr(at, parts[i]);
-        check(at != NULL, "trace", parts[i], l.printed);
-    }
+    check_order("trace", l.printed, parts);
     check(strchr(l.printed, '\x1b') == NULL, "trace", "no colours but on a terminal", l.printed);
     check(l.status == 0 && l.text[0] == '\0', "trace", "silence", l.text);
     discard(&l);
@@ -1536,10 +1449,10 @@ static long shown_us(const char *at, const char *line) {
 /* Between the chunks another call is answered, so that the first has arrived before the second goes
  * out. */
 static void chunks_in_time(void) {
-    struct local l =
-        launch("next; begin transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n; aside; "
-               "call GET /2018-06-01/ping; back; raw 4\r\ndefg\r\n0\r\n\r\n; reply response; next",
-               "trace", "1");
+    struct local l = launch(
+        "next; begin transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n; aside; "
+        "call GET /2018-06-01/nowhere; back; raw 4\r\ndefg\r\n0\r\n\r\n; reply response; next",
+        "trace", "1");
     wait_for_end(&l);
     const char *at = strstr(l.printed, "  Invocation response, ");
     long head = shown_us(at, "> POST "), first = shown_us(at, "> 3\\r\\n"),
@@ -1601,7 +1514,7 @@ static bool load(int invocations) {
  * came before are gone. */
 static void look(long *kb, unsigned *open) {
     struct reply r = {0};
-    int fd = send_event("1");
+    int fd = send_event("", "1");
     receive(fd, &r);
     *kb = resident_kb(served.pid);
     *open = open_descriptors(served.pid);
@@ -1609,76 +1522,73 @@ static void look(long *kb, unsigned *open) {
     close(fd);
 }
 
-static void no_growth(const char *how) {
+static void no_growth(const char *name, const char *how) {
     long kb_before, kb;
     unsigned open_before, open;
     serve(how);
-    check(load(LOAD_INVOCATIONS / 10), how, "warm", NULL);
+    check(load(LOAD_INVOCATIONS / 10), name, "warm", NULL);
     look(&kb_before, &open_before);
-    check(load(LOAD_INVOCATIONS), how, "10,000 invocations by 8 clients", NULL);
+    check(load(LOAD_INVOCATIONS), name, "10,000 invocations by 8 clients", NULL);
     look(&kb, &open);
-    check(kb_before > 0 && kb <= kb_before + LOAD_GROWTH_KB, how, "memory", NULL);
-    check(open_before > 0 && open == open_before, how, "descriptors", NULL);
+    check(kb_before > 0 && kb <= kb_before + LOAD_GROWTH_KB, name, "memory", NULL);
+    check(open_before > 0 && open == open_before, name, "descriptors", NULL);
 }
 
-static void run_cases(const char *directory) {
+static void run_cases(void) {
     struct local patient = launch("pause", "run", "1"); /* takes 10 s: meanwhile … */
-    shipped_runtime();
-    events_that_are_no_json();
-    old_and_odd_clients();
-    names();
-    answers_at_the_wrong_time();
-    answers_of_the_wrong_form();
-    requests_that_are_wrong();
-    runtimes_that_fail_to_start();
-    what_runtimes_may_do();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        exchange(&rows[i]);
+    run_raw_rows();
+    json_or_none();
     answer_waits_for_the_next_poll();
     managed_instances();
-    managed_instances_limits();
     framing_of_events();
     large_events();
     log_tail();
     initialization_error_before_any_event();
-    throttling();
     change_of_configuration();
     workers_of_the_shipped_runtime();
     no_orphans();
-    extensions();
-    requests_as_events();
-    answers_as_responses();
-    stream_as_it_is_written(directory);
-    builds(directory);
-    commands(directory);
-    bad_starts(directory);
+    ends_of_environments();
+    stream_as_it_is_written();
+    builds();
+    run_commands();
     conversation();
     chunks_in_time();
-    no_growth("probe");
-    no_growth("CONCURRENCY=8 probe");
+    no_growth("load", "probe");
+    no_growth("load for workers", "CONCURRENCY=8 probe");
     stop();
-    check_end(&patient, "never polls", 1, "",
-              "has not asked for its first event (GET " API "/invocation/next) within 10 s");
+    check_end(&patient, &(struct command){"a runtime that never polls", .status = 1, .printed = "",
+                                          .said = "has not asked for its first event (GET " API
+                                                  "/invocation/next) within 10 s"});
 }
 
 int main(int count, char **arguments) {
-    char directory[150];
-    const char *script = getenv("SCRIPT");
-    if (script != NULL) {
+    char folder[150];
+    if (getenv("SCRIPT") != NULL) {
         connect_again();
-        run_steps(script);
+        if (chdir(getenv("FOLDER")) == 0)
+            run_steps(getenv("SCRIPT"));
         return 3;
     }
-    snprintf(directory, sizeof directory, "%s/lambda_test.XXXXXX", temporary_folder());
-    if (count != 3 || mkdtemp(directory) == NULL) {
+    snprintf(folder, sizeof folder, "%s/lambda_test.XXXXXX", temporary_folder());
+    if (count != 3 || mkdtemp(folder) == NULL) {
         fprintf(stderr, "usage: lambda_test LOCAL_LAMBDA PROBE\n");
         return 2;
     }
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     alarm(ALL_S);
-    program = arguments[1];
-    probe = arguments[2];
+    program = realpath(arguments[1], NULL);
+    probe = realpath(arguments[2], NULL);
     self = realpath("/proc/self/exe", NULL);
-    run_cases(directory);
-    rmdir(directory);
+    if (program == NULL || probe == NULL || chdir(folder) != 0 ||
+        setenv("FOLDER", folder, 1) != 0) {
+        perror("lambda_test");
+        return 2;
+    }
+    run("echo '\"from a file\"' >event");
+    run_cases();
+    run("rm -r \"$FOLDER\"");
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0;
 }

@@ -24,9 +24,8 @@
  * one after the executable was built anew.
  *
  * One thread, one poll loop; both listening sockets on 127.0.0.1. Sections, low level first:
- * settings, text, invocations, connections, picture, replies, the end of an invocation, the
- * function's variables, execution environment, Runtime API, Extensions API, Invoke API,
- * function URL, requests, loop, command line.
+ * settings, text, invocations, connections, picture, replies, the end of an invocation,
+ * execution environment, Runtime API, Extensions API, Invoke API, function URL, requests, loop, command line.
  *
  * Build: cc -std=c11 -O2 test/lambda/local_lambda.c test/lambda/wire.c -o local_lambda
  *
@@ -779,79 +778,22 @@ static void finish(struct invocation *v, uint64_t ended_us) {
     forget(v);
 }
 
-/* ---- The function's variables -------------------------------------------------------------- */
-
-/* In the configuration they are a JSON object of strings. Each of these takes what it is named after
- * from a text (RFC 8259), blanks before it included, and says whether it was there. */
-static bool take(const char **at, char c) {
-    *at += strspn(*at, " \t\r\n");
-    bool there = **at == c;
-    *at += there;
-    return there;
-}
-
-/* RFC 3629 3. */
-static void append_utf8(struct bytes *to, unsigned c) {
-    static const unsigned lead[] = {0, 0xc0, 0xe0, 0xf0};
-    unsigned more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    bytes_format(to, "%c", lead[more] | c >> 6 * more);
-    while (more-- > 0)
-        bytes_format(to, "%c", 0x80 | (c >> 6 * more & 63));
-}
-
-/* \uXXXX behind its \, as UTF-8; perhaps of two halves. */
-static bool take_unicode(const char **at, struct bytes *to) {
-    unsigned c, low;
-    int n = 0;
-    if (sscanf(*at, "u%4x%n", &c, &n) != 1 || n != 5)
-        return false;
-    *at += n;
-    if (c >> 10 == 0xd800 >> 10 && sscanf(*at, "\\u%4x%n", &low, &n) == 1 && n == 6) {
-        c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
-        *at += n;
-    }
-    append_utf8(to, c);
-    return true;
-}
-
-static bool take_string(const char **at, struct bytes *to) {
-    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-    if (!take(at, '"'))
-        return false;
-    while (**at != '"') {
-        const char *letter;
-        if ((unsigned char)**at < ' ')
-            return false;
-        if (**at != '\\')
-            bytes_append(to, (*at)++, 1);
-        else if (*++*at == 'u') {
-            if (!take_unicode(at, to))
-                return false;
-        } else if (**at == '\0' || (letter = strchr(letters, **at)) == NULL)
-            return false;
-        else {
-            bytes_append(to, &meant[letter - letters], 1);
-            ++*at;
-        }
-    }
-    ++*at;
-    return true;
-}
+/* ---- The execution environment ------------------------------------------------------------ */
 
 static void set_variable(const char *name, const char *value) {
     if (setenv(name, value, 1) != 0)
         die(f("setenv %s: %s", name, strerror(errno)));
 }
 
-/* The object, which is only looked at, or set. False also for what an environment cannot hold. */
-static bool take_variables(const char **at, bool set) {
+/* The function's variables, an object of strings, which are only looked at, or set. False: they are
+ * something else, or what an environment cannot hold. */
+static bool take_variables(const char *object, bool set) {
     struct bytes name = {0}, value = {0};
-    bool right = take(at, '{');
-    while (right && !take(at, '}')) {
-        bytes_free(&name);
-        bytes_free(&value);
-        right = take_string(at, &name) && take(at, ':') && take_string(at, &value) &&
-                (take(at, ',') || **at == '}') && name.length > 0 &&
+    bool right = object != NULL && object[0] == '{';
+    for (const char *at = json_first(object, &name); at != NULL && right;
+         at = json_next(at, &name)) {
+        value.length = 0;
+        right = *at == '"' && json_text(at, &value) && name.length > 0 &&
                 strcspn(text_of(&name), "=") == name.length &&
                 strlen(text_of(&value)) == value.length;
         if (right && set)
@@ -861,8 +803,6 @@ static bool take_variables(const char **at, bool set) {
     bytes_free(&value);
     return right;
 }
-
-/* ---- The execution environment ------------------------------------------------------------ */
 
 /* Our own environment becomes the function's: "Defined runtime environment variables" of the
  * Lambda guide, as far as they mean something here. */
@@ -913,9 +853,7 @@ __attribute__((noreturn)) static void become_bootstrap(int report_fd, int log_fd
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     int null = open("/dev/null", O_RDONLY);
-    const char *variables = settings.variables;
-    if (variables != NULL)
-        take_variables(&variables, true);
+    take_variables(settings.variables, true);
     set_task_root();
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
         dup2(null, STDIN_FILENO) >= 0 && dup2(log_fd, STDOUT_FILENO) >= 0 &&
@@ -1495,18 +1433,18 @@ static void function(struct peer *p, struct request *r) {
 /* GET and PUT /2015-03-31/functions/{name}/configuration, of which there is one member: with
  * changed variables, the next invocation is a cold one. */
 static void configuration(struct peer *p, struct request *r) {
-    if (r->method[0] == 'P') {
-        const char *variables = strstr(text_of(&r->body), "\"Variables\"");
-        const char *end = variables == NULL ? "" : variables + strlen("\"Variables\"");
-        bool right = take(&end, ':');
-        variables = end;
-        if (!right || !take_variables(&end, false)) {
-            reply_exception(p, "400 Bad Request", "InvalidParameterValueException",
-                            "expected {\"Environment\":{\"Variables\":{\"NAME\":\"value\"}}}");
-            return;
-        }
+    const char *text = text_of(&r->body), *variables = NULL;
+    size_t wrong;
+    if (r->method[0] == 'P' && json_is_valid(text, r->body.length, &wrong))
+        variables = json_member(json_member(text, "Environment"), "Variables");
+    if (r->method[0] == 'P' && !take_variables(variables, false)) {
+        reply_exception(p, "400 Bad Request", "InvalidParameterValueException",
+                        "expected {\"Environment\":{\"Variables\":{\"NAME\":\"value\"}}}");
+        return;
+    }
+    if (variables != NULL) {
         free(settings.variables);
-        settings.variables = copy(variables, (size_t)(end - variables));
+        settings.variables = copy(variables, (size_t)(json_skip(variables) - variables));
         env.is_stale = true;
     }
     reply_configuration(p, "", "");
@@ -1535,40 +1473,63 @@ static void decode_percent(char *text) {
     *to = '\0';
 }
 
-/* A member of payload format 2.0: names and values, which are taken apart in place. What comes more
- * than once becomes one, with commas. Cookies are not among the headers. */
-static void append_pairs(struct bytes *to, const char *member, char *text, bool is_query) {
-    char *names[PAIRS_MAX], *one;
-    struct bytes values[PAIRS_MAX] = {0};
-    size_t count = 0, i;
-    while (count < PAIRS_MAX && (one = strsep(&text, is_query ? "&" : "\r\n")) != NULL) {
-        char *value = one + strcspn(one, is_query ? "=" : ":");
+/* A member of payload format 2.0. What comes more than once becomes one, with commas. */
+struct pairs {
+    size_t count;
+    const char *names[PAIRS_MAX];
+    struct bytes values[PAIRS_MAX];
+};
+
+static void add_pair(struct pairs *all, const char *name, const char *value) {
+    size_t i = 0;
+    while (i < all->count && strcmp(all->names[i], name) != 0)
+        i++;
+    if (name[0] == '\0' || i == PAIRS_MAX)
+        return;
+    bytes_format(&all->values[i], i < all->count ? ",%s" : "%s", value);
+    all->names[i] = name;
+    all->count += i == all->count;
+}
+
+static void append_pairs(struct bytes *to, const char *member, struct pairs *all) {
+    for (size_t i = 0; i < all->count; i++) {
+        bytes_format(to, i == 0 ? ",\"%s\":{" : ",", member);
+        bytes_format(to, "%s:", json(all->names[i]));
+        bytes_text(to, json(text_of(&all->values[i])));
+        bytes_free(&all->values[i]);
+    }
+    bytes_text(to, all->count > 0 ? "}" : "");
+}
+
+/* Both take the text apart. Cookies are not among the headers. */
+static void append_headers(struct bytes *to, char *text) {
+    struct pairs all = {0};
+    for (char *name; (name = strsep(&text, "\r\n")) != NULL;) {
+        char *value = name + strcspn(name, ":");
+        for (char *c = name; c < value; c++)
+            *c = (char)tolower((unsigned char)*c);
         if (*value != '\0')
             *value++ = '\0';
-        if (is_query) {
-            decode_percent(one);
-            decode_percent(value);
-        }
-        for (char *c = one; *c != '\0' && !is_query; c++)
-            *c = (char)tolower((unsigned char)*c);
-        for (size_t n = strlen(value); n > 0 && strchr(" \t", value[n - 1]) != NULL && !is_query;)
+        value += strspn(value, " \t");
+        for (size_t n = strlen(value); n > 0 && strchr(" \t", value[n - 1]) != NULL;)
             value[--n] = '\0';
-        if (*one == '\0' || (!is_query && strcmp(one, "cookie") == 0))
-            continue;
-        for (i = 0; i < count && strcmp(names[i], one) != 0; i++)
-            continue;
-        bytes_format(&values[i], i < count ? ",%s" : "%s",
-                     value + (is_query ? 0 : strspn(value, " \t")));
-        names[i] = one;
-        count += i == count;
+        if (strcmp(name, "cookie") != 0)
+            add_pair(&all, name, value);
     }
-    for (i = 0; i < count; i++) {
-        bytes_format(to, i == 0 ? ",\"%s\":{" : ",", member);
-        bytes_format(to, "%s:", json(names[i]));
-        bytes_text(to, json(text_of(&values[i])));
-        bytes_free(&values[i]);
+    append_pairs(to, "headers", &all);
+}
+
+static void append_query(struct bytes *to, char *text) {
+    struct pairs all = {0};
+    for (char *name; (name = strsep(&text, "&")) != NULL;) {
+        char *value = name + strcspn(name, "=");
+        if (*value != '\0')
+            *value++ = '\0';
+        decode_percent(name);
+        decode_percent(value);
+        add_pair(&all, name, value);
     }
-    bytes_text(to, count > 0 ? "}" : "");
+    append_pairs(to, "queryStringParameters", &all);
 }
 
 /* In base64 unless it is text for certain. */
@@ -1597,8 +1558,8 @@ static void append_url_event(struct bytes *to, const struct request *r) {
     make_uuid(id);
     bytes_format(to, "{\"version\":\"2.0\",\"routeKey\":\"$default\",\"rawPath\":%s", json(path));
     bytes_format(to, ",\"rawQueryString\":%s", json(query));
-    append_pairs(to, "headers", headers, false);
-    append_pairs(to, "queryStringParameters", query, true);
+    append_headers(to, headers);
+    append_query(to, query);
     for (before = ",\"cookies\":["; (one = strsep(&rest, "; ")) != NULL;)
         if (*one != '\0') {
             bytes_format(to, "%s%s", before, json(one));
@@ -1621,89 +1582,73 @@ static void append_url_event(struct bytes *to, const struct request *r) {
     free(path);
 }
 
-/* What a function answers, and what a stream of HTTP begins with. */
-enum part { STATUS, BODY, IS_BASE64, HEADERS, COOKIES, PARTS };
-
-/* A string, or a number, true or false as it stands there; null is nothing. */
-static bool take_scalar(const char **at, struct bytes *to) {
-    *at += strspn(*at, " \t\r\n");
-    if (**at == '"')
-        return take_string(at, to);
-    size_t n = strcspn(*at, " \t\r\n,:[]{}");
-    bytes_append(to, *at, **at == 'n' ? 0 : n);
-    *at += n;
-    return n > 0;
-}
-
-static void skip_value(const char **at) {
+/* The text of a member; `right` becomes false when it is an object or array. */
+static struct bytes member(const char *object, const char *name, bool *right) {
     struct bytes text = {0};
-    int depth = 0;
-    do {
-        *at += strspn(*at, " \t\r\n,:");
-        if (!take_scalar(at, &text))
-            depth += strchr("{[", *(*at)++) != NULL ? 1 : -1;
-    } while (depth > 0);
-    bytes_free(&text);
+    const char *value = json_member(object, name);
+    *right &= value == NULL || json_text(value, &text);
+    return text;
 }
 
-/* Members of valid JSON: of the object with the PARTS, of the HEADERS within, or the array of COOKIES.
- * False when they are not what they have to be. The framing is left to us. */
-static bool take_parts(const char **at, struct bytes part[PARTS], enum part in) {
-    static const char *const names[] = {"statusCode", "body", "isBase64Encoded", "headers",
-                                        "cookies"};
-    struct bytes name = {0}, value = {0};
-    bool right = true, more = take(at, in == COOKIES ? '[' : '{');
-    for (; more && !take(at, in == COOKIES ? ']' : '}'); take(at, ',')) {
-        enum part i = 0;
-        name.length = value.length = 0;
-        bytes_text(&name, in == COOKIES ? "Set-Cookie" : "");
-        if (in != COOKIES && take_string(at, &name))
-            take(at, ':');
-        const char *here = *at;
-        while (i < PARTS && strcmp(text_of(&name), names[i]) != 0)
-            i++;
-        if (in == PARTS && i < PARTS)
-            right &= i < HEADERS ? take_scalar(&here, &part[i]) : take_parts(&here, part, i);
-        else if (in != PARTS) {
-            right &= take_scalar(&here, &value) && name.length > 0 &&
-                     strcspn(name.data, "\r\n: |") == name.length &&
-                     strcspn(text_of(&value), "\r\n") == value.length;
-            if (strcasestr("|connection|content-length|date|transfer-encoding|",
-                           f("|%s|", name.data)) == NULL)
-                bytes_format(&part[HEADERS], "%s: %s\r\n", name.data, text_of(&value));
-        }
-        skip_value(at);
-    }
-    bytes_free(&name);
+/* A field line; the framing is left to us. False for what no field line can hold. */
+static bool append_field(struct bytes *to, const char *name, const char *json_value) {
+    struct bytes value = {0};
+    bool right = json_text(json_value, &value) && name[0] != '\0' &&
+                 name[strcspn(name, "\r\n: |")] == '\0' &&
+                 strcspn(text_of(&value), "\r\n") == value.length;
+    if (right &&
+        strcasestr("|connection|content-length|date|transfer-encoding|", f("|%s|", name)) == NULL)
+        bytes_format(to, "%s: %s\r\n", name, value.data);
     bytes_free(&value);
-    return right && more;
+    return right;
+}
+
+static bool append_fields(struct bytes *to, const char *object) {
+    const char *headers = json_member(object, "headers"), *cookies = json_member(object, "cookies");
+    bool right = (headers == NULL || *headers == '{') && (cookies == NULL || *cookies == '[');
+    struct bytes name = {0};
+    for (const char *it = json_first(headers, &name); it != NULL; it = json_next(it, &name))
+        right &= append_field(to, text_of(&name), it);
+    for (const char *it = json_first(cookies, NULL); it != NULL; it = json_next(it, NULL))
+        right &= append_field(to, "Set-Cookie", it);
+    bytes_free(&name);
+    return right;
 }
 
 /* The text as a response or, of a stream, as the head of one. False when it is none. */
 static bool reply_http(struct invocation *v, struct bytes *text) {
-    struct bytes part[PARTS] = {0}, *body = &part[BODY], *status = &part[STATUS];
-    const char *at = text_of(text);
     size_t wrong;
-    bool right = json_is_valid(at, text->length, &wrong), whole = v->stream == WHOLE;
-    bool has_parts = right && take_parts(&at, part, PARTS);
-    if (status->length == 0 && whole) { /* any JSON is a body */
-        bytes_free(&part[HEADERS]);
-        body = text;
-    } else if ((right = has_parts) && strcmp(text_of(&part[IS_BASE64]), "true") == 0) {
-        body = &part[COOKIES];
-        right = base64_decode(body, part[BODY].data, part[BODY].length);
-    }
-    bytes_text(status, status->length == 0 ? "200 " : " ");
-    right &= status->length == 4 && strchr("2345", text_of(status)[0]) != NULL;
-    const char *type = strcasestr(text_of(&part[HEADERS]), "content-type:");
-    bytes_format(&part[HEADERS], "%sx-amzn-RequestId: %s\r\n", type == NULL ? JSON : "", v->id);
+    const char *all = text_of(text);
+    bool is_json = json_is_valid(all, text->length, &wrong), whole = v->stream == WHOLE;
+    all = is_json ? all + strspn(all, " \t\r\n") : "";
+    bool right = *all == '{';
+    struct bytes fields = {0}, decoded = {0}, status = member(all, "statusCode", &right),
+                 body = member(all, "body", &right), kind = member(all, "isBase64Encoded", &right);
+    bool is_base64 = strcmp(text_of(&kind), "true") == 0, is_plain = status.length == 0 && whole;
+    bytes_text(&status, status.length == 0 ? "200 " : " ");
+    if (is_base64)
+        right &= base64_decode(&decoded, body.data, body.length);
+    if (is_plain) /* any JSON is a body */
+        right = is_json;
+    else
+        right &= append_fields(&fields, all) && status.length == 4 &&
+                 strchr("2345", status.data[0]) != NULL;
+    if (strcasestr(text_of(&fields), "content-type:") == NULL)
+        bytes_text(&fields, JSON);
+    bytes_format(&fields, "x-amzn-RequestId: %s\r\n", v->id);
     if (right && whole)
-        reply(v->caller, status->data, text_of(&part[HEADERS]), body);
+        reply(v->caller, text_of(&status), text_of(&fields),
+              is_plain    ? text
+              : is_base64 ? &decoded
+                          : &body); /* any JSON is a body */
     else if (right)
         bytes_format(&v->caller->out, "HTTP/1.1 %s\r\n%sTransfer-Encoding: chunked\r\n\r\n",
-                     status->data, text_of(&part[HEADERS]));
-    for (size_t i = 0; i < PARTS; i++)
-        bytes_free(&part[i]);
+                     text_of(&status), text_of(&fields));
+    bytes_free(&fields);
+    bytes_free(&decoded);
+    bytes_free(&status);
+    bytes_free(&body);
+    bytes_free(&kind);
     return right;
 }
 

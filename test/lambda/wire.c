@@ -98,11 +98,13 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
+static struct text behind(struct text t, size_t length) {
+    return (struct text){t.at + length, t.length - length};
+}
+
 static struct text trim(struct text t) {
-    while (t.length > 0 && is_blank(t.at[0])) {
-        t.at++;
-        t.length--;
-    }
+    while (t.length > 0 && is_blank(t.at[0]))
+        t = behind(t, 1);
     while (t.length > 0 && is_blank(t.at[t.length - 1]))
         t.length--;
     return t;
@@ -131,8 +133,7 @@ static bool cut(struct text *rest, char byte, struct text *front) {
     if (found == NULL)
         return false;
     *front = (struct text){rest->at, (size_t)(found - rest->at)};
-    rest->at = found + 1;
-    rest->length -= front->length + 1;
+    *rest = behind(*rest, front->length + 1);
     return true;
 }
 
@@ -318,46 +319,14 @@ static enum line parse_head(struct text *rest, struct request *r, struct framing
 
 /* ---- The chunked body (RFC 9112 7.1) ---- */
 
-/* quoted-string, RFC 9110 5.6.4: its length with the quotes, 0 when it is none. */
-static size_t quoted_length(struct text t) {
-    if (t.length == 0 || t.at[0] != '"')
-        return 0;
-    for (size_t i = 1; i < t.length; i++) {
-        if (t.at[i] == '"')
-            return i + 1;
-        i += t.at[i] == '\\';
-    }
-    return 0;
-}
-
-/* *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), RFC 9112 7.1.1. */
-static bool are_extensions(struct text t) {
-    for (t = trim(t); t.length > 0; t = trim(t)) {
-        if (t.at[0] != ';')
-            return false;
-        t = trim((struct text){t.at + 1, t.length - 1});
-        size_t name = token_length(t);
-        if (name == 0)
-            return false;
-        t = trim((struct text){t.at + name, t.length - name});
-        if (t.length == 0 || t.at[0] != '=')
-            continue;
-        t = trim((struct text){t.at + 1, t.length - 1});
-        size_t value = token_length(t) > 0 ? token_length(t) : quoted_length(t);
-        if (value == 0)
-            return false;
-        t = (struct text){t.at + value, t.length - value};
-    }
-    return true;
-}
-
 static const char *parse_chunk_size(struct text line, uint64_t *size) {
     size_t digits = 0;
     while (digits < line.length && digit_value(line.at[digits]) < 16)
         digits++;
     if (!parse_length((struct text){line.at, digits}, 16, size))
         return "a chunk size is no hexadecimal number of a sane size (RFC 9112 7.1)";
-    if (!are_extensions((struct text){line.at + digits, line.length - digits}))
+    struct text extensions = trim(behind(line, digits));
+    if (extensions.length > 0 && extensions.at[0] != ';') /* what is in them does not matter */
         return "a chunk extension is malformed (RFC 9112 7.1.1)";
     return NULL;
 }
@@ -396,8 +365,7 @@ static enum line parse_chunk(struct text *rest, struct request *r, uint64_t *siz
         return LINE_WRONG;
     }
     bytes_append(&r->body, rest->at, (size_t)*size);
-    rest->at += *size + 2;
-    rest->length -= (size_t)*size + 2;
+    *rest = behind(*rest, (size_t)*size + 2);
     return LINE_WHOLE;
 }
 
@@ -419,15 +387,12 @@ static enum line parse_chunked(struct text *rest, struct request *r) {
 
 /* ---- The request ---- */
 
-static enum request_reading incomplete(struct request *r) {
+static enum request_reading reading_of(enum line found, struct request *r) {
+    if (found == LINE_WHOLE)
+        return REQUEST_COMPLETE;
     bytes_free(&r->body);
     bytes_free(&r->trailers);
-    return REQUEST_INCOMPLETE;
-}
-
-static enum request_reading malformed(struct request *r) {
-    incomplete(r);
-    return REQUEST_MALFORMED;
+    return found == LINE_WRONG ? REQUEST_MALFORMED : REQUEST_INCOMPLETE;
 }
 
 static enum line parse_body(struct text *rest, struct request *r, const struct framing *f) {
@@ -436,8 +401,7 @@ static enum line parse_body(struct text *rest, struct request *r, const struct f
     if (rest->length < f->content_length)
         return LINE_INCOMPLETE;
     bytes_append(&r->body, rest->at, (size_t)f->content_length);
-    rest->at += f->content_length;
-    rest->length -= (size_t)f->content_length;
+    *rest = behind(*rest, (size_t)f->content_length);
     return LINE_WHOLE;
 }
 
@@ -450,20 +414,14 @@ enum request_reading request_parse(const char *data, size_t length, struct reque
         r->wrong = "the head is larger than 1 MiB";
         found = LINE_WRONG;
     }
-    if (found == LINE_WRONG)
-        return malformed(r);
-    if (found == LINE_INCOMPLETE)
-        return incomplete(r);
+    if (found != LINE_WHOLE)
+        return reading_of(found, r);
     r->head_length = (size_t)(rest.at - data);
     r->chunked = f.codings > 0;
     r->keep_alive = !f.close && (!r->http_1_0 || f.keep_alive);
     found = parse_body(&rest, r, &f);
-    if (found == LINE_WRONG)
-        return malformed(r);
-    if (found == LINE_INCOMPLETE)
-        return incomplete(r);
     r->length = (size_t)(rest.at - data);
-    return REQUEST_COMPLETE;
+    return reading_of(found, r);
 }
 
 void request_free(struct request *r) {
@@ -594,57 +552,82 @@ static size_t digits_length(struct text t) {
 
 /* The length of what each of these is named after, at the front; 0 when it is wrong or cut off. */
 static size_t json_number_length(struct text t) {
-    size_t at = t.at[0] == '-', n = digits_length((struct text){t.at + at, t.length - at});
+    size_t at = t.at[0] == '-', n = digits_length(behind(t, at));
     if (n == 0 || (n > 1 && t.at[at] == '0'))
         return 0;
     at += n;
     if (at < t.length && t.at[at] == '.') {
-        n = digits_length((struct text){t.at + at + 1, t.length - at - 1});
+        n = digits_length(behind(t, at + 1));
         at += n + 1;
     }
     if (n > 0 && at < t.length && (t.at[at] | 0x20) == 'e') {
         at += at + 1 < t.length && (t.at[at + 1] == '+' || t.at[at + 1] == '-') ? 2 : 1;
-        n = digits_length((struct text){t.at + at, t.length - at});
+        n = digits_length(behind(t, at));
         at += n;
     }
     return n == 0 ? 0 : at;
 }
 
-static size_t json_escape_length(struct text t) {
-    size_t n = 2;
-    if (t.length < 2 || t.at[1] == '\0' || strchr("\"\\/bfnrtu", t.at[1]) == NULL)
-        return 0;
-    while (t.at[1] == 'u' && n < 6)
-        if (n == t.length || digit_value(t.at[n++]) > 15)
-            return 0;
-    return n;
+/* RFC 3629 3. */
+static void append_utf8(struct bytes *to, uint64_t c) {
+    static const unsigned lead[] = {0, 0xc0, 0xe0, 0xf0};
+    unsigned more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    bytes_append(to, &(char){(char)(lead[more] | c >> 6 * more)}, 1);
+    while (more-- > 0)
+        bytes_append(to, &(char){(char)(0x80 | (c >> 6 * more & 63))}, 1);
 }
 
-static size_t json_string_length(struct text t) {
+static bool is_unicode_escape(struct text t, uint64_t *c) {
+    return t.length >= 6 && t.at[0] == '\\' && t.at[1] == 'u' &&
+           parse_length((struct text){t.at + 2, 4}, 16, c);
+}
+
+/* This and the next append what they mean, too. */
+static size_t json_escape_length(struct text t, struct bytes *to) {
+    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    const char *letter = t.length < 2 || t.at[1] == '\0' ? NULL : strchr(letters, t.at[1]);
+    uint64_t c, low;
+    if (letter != NULL) {
+        bytes_append(to, &meant[letter - letters], 1);
+        return 2;
+    }
+    if (!is_unicode_escape(t, &c))
+        return 0;
+    bool is_pair = c >> 10 == 0xd800 >> 10 && is_unicode_escape(behind(t, 6), &low) &&
+                   low >> 10 == 0xdc00 >> 10;
+    append_utf8(to, is_pair ? 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff) : c);
+    return is_pair ? 12 : 6;
+}
+
+static size_t json_string_length(struct text t, struct bytes *to) {
     for (size_t at = 1, n = 1; n > 0 && at < t.length; at += n) {
-        struct text rest = {t.at + at, t.length - at};
+        struct text rest = behind(t, at);
         if (rest.at[0] == '"')
             return at + 1;
-        n = (unsigned char)rest.at[0] < ' ' ? 0
-            : rest.at[0] == '\\'            ? json_escape_length(rest)
-                                 : utf8_length((const unsigned char *)rest.at, rest.length);
+        if (rest.at[0] == '\\') {
+            n = json_escape_length(rest, to);
+            continue;
+        }
+        n = utf8_length((const unsigned char *)rest.at, rest.length);
+        n = (unsigned char)rest.at[0] < ' ' ? 0 : n;
+        bytes_append(to, rest.at, n);
     }
     return 0;
 }
 
-static size_t json_scalar_length(struct text t) {
+static size_t json_scalar_length(struct text t, struct bytes *to) {
     static const char *const words[] = {"true", "false", "null"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (t.length >= strlen(words[i]) && memcmp(t.at, words[i], strlen(words[i])) == 0)
             return strlen(words[i]);
-    return t.at[0] == '"' ? json_string_length(t) : json_number_length(t);
+    return t.at[0] == '"' ? json_string_length(t, to) : json_number_length(t);
 }
 
 /* Without recursion, so that no depth is too much: `open` is what closes the arrays and objects
  * around, and `due` the bytes that may come next. */
 bool json_is_valid(const char *data, size_t length, size_t *wrong) {
     static const char end_or_value[] = "]{[\"-0123456789tfn", *const value = end_or_value + 1;
-    struct bytes open = {0};
+    struct bytes open = {0}, text = {0};
     const char *due = value;
     size_t at = 0;
     for (size_t n = 1; n > 0; at += n) {
@@ -653,6 +636,7 @@ bool json_is_valid(const char *data, size_t length, size_t *wrong) {
         char c = at < length ? data[at] : '\0',
              around = open.length > 0 ? open.data[open.length - 1] : '\0';
         n = 1;
+        text.length = 0;
         if (c == '\0' || strchr(due, c) == NULL)
             n = 0;
         else if (c == '{' || c == '[') {
@@ -661,20 +645,81 @@ bool json_is_valid(const char *data, size_t length, size_t *wrong) {
         } else if (c == ',' || c == ':')
             due = c == ',' && around == '}' ? "\"" : value;
         else if (c == '"' && due != value && due != end_or_value) { /* a name */
-            n = json_string_length((struct text){data + at, length - at});
+            n = json_string_length((struct text){data + at, length - at}, &text);
             due = ":";
         } else { /* the end of a value */
             if (c == '}' || c == ']')
                 open.length--;
             else
-                n = json_scalar_length((struct text){data + at, length - at});
+                n = json_scalar_length((struct text){data + at, length - at}, &text);
             around = open.length > 0 ? open.data[open.length - 1] : '\0';
             due = around == '}' ? ",}" : around == ']' ? ",]" : "";
         }
     }
     bytes_free(&open);
+    bytes_free(&text);
     *wrong = at;
     return at == length && due[0] == '\0';
+}
+
+static const char json_blanks[] = " \t\r\n", json_ends[] = " \t\r\n,:[]{}\"";
+
+/* What is valid ends where it ends, and so nobody counts its bytes. */
+bool json_text(const char *at, struct bytes *to) {
+    if (*at == '"')
+        json_string_length((struct text){at, SIZE_MAX}, to);
+    else if (*at != 'n')
+        bytes_append(to, at, strcspn(at, json_ends));
+    return *at != '{' && *at != '[';
+}
+
+const char *json_skip(const char *at) {
+    int depth = 0;
+    do {
+        at += strspn(at, " \t\r\n,:");
+        depth += (*at == '{' || *at == '[') - (*at == '}' || *at == ']');
+        if (*at == '"')
+            while (*++at != '"')
+                at += *at == '\\';
+        at += 1 + strcspn(at + 1, json_ends);
+    } while (depth > 0);
+    return at;
+}
+
+/* Behind what opens an object or array, or behind a comma. */
+static const char *json_value(const char *at, struct bytes *name) {
+    at += strspn(at, json_blanks);
+    if (name == NULL)
+        return *at == ']' ? NULL : at;
+    name->length = 0;
+    if (*at == '}')
+        return NULL;
+    json_text(at, name);
+    at = json_skip(at);
+    at += strspn(at, json_blanks) + 1; /* the colon */
+    return at + strspn(at, json_blanks);
+}
+
+const char *json_first(const char *from, struct bytes *name) {
+    if (from != NULL)
+        from += strspn(from, json_blanks);
+    bool is_there = from != NULL && *from == (name == NULL ? '[' : '{');
+    return is_there ? json_value(from + 1, name) : NULL;
+}
+
+const char *json_next(const char *value, struct bytes *name) {
+    const char *at = json_skip(value);
+    at += strspn(at, json_blanks);
+    return *at == ',' ? json_value(at + 1, name) : NULL;
+}
+
+const char *json_member(const char *object, const char *name) {
+    struct bytes one = {0};
+    const char *at = json_first(object, &one);
+    while (at != NULL && !(one.length == strlen(name) && memcmp(one.data, name, one.length) == 0))
+        at = json_next(at, &one);
+    bytes_free(&one);
+    return at;
 }
 
 static const char base64_digits[] =
