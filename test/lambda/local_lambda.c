@@ -71,7 +71,6 @@ enum {
     UNREAD_MAX = 256 << 10,         /* a refused body longer than this is not waited for */
     LOG_TAIL = 4096,                /* X-Amz-Log-Result */
     CLIENT_CONTEXT_MAX = 3583,      /* of X-Amz-Client-Context, by the Invoke page */
-    QUEUE_MAX = 1000,               /* invocations in line; the next one is throttled */
     SIDE_MAX = 450,    /* connections on each side, since most shells allow 1,024 descriptors */
     NAME_SIZE = 256,   /* of a request id, or of the name or ARN of a function */
     PAIRS_MAX = 256,   /* names in a query or a head; those behind them do not count */
@@ -160,12 +159,14 @@ __attribute__((noreturn)) static void die(const char *text) {
     exit(1);
 }
 
-/* Text as a JSON string, valid until the next call. */
+/* Text as a JSON string, valid until the fourth call from here. */
 static const char *json(const char *text) {
-    static struct bytes quoted;
-    quoted.length = 0;
-    json_string(&quoted, text, strlen(text));
-    return text_of(&quoted);
+    static struct bytes texts[4];
+    static unsigned turn;
+    struct bytes *quoted = &texts[turn++ % 4];
+    quoted->length = 0;
+    json_string(quoted, text, strlen(text));
+    return text_of(quoted);
 }
 
 /* On the heap, with a NUL. */
@@ -188,6 +189,27 @@ static const char *utc(const char *format) {
 static void random_bytes(void *to, size_t length) {
     if (getrandom(to, length, 0) != (ssize_t)length)
         die(f("getrandom: %s", strerror(errno)));
+}
+
+/* On the heap, in origin form, also of a request that has it in absolute form: http://host before the
+ * path. */
+static char *copy_target(const struct request *r) {
+    size_t at = r->target[0] == '/' ? 0 : strlen("http://");
+    while (at < r->target_length && r->target[at] != '/')
+        at++;
+    return copy(r->target + at, r->target_length - at);
+}
+
+/* RFC 3986 2.1, in place. */
+static void decode_percent(char *text) {
+    char *to = text;
+    for (unsigned byte; *text != '\0'; text++) {
+        int n = 0;
+        bool encoded = sscanf(text, "%%%2x%n", &byte, &n) == 1 && n == 3;
+        *to++ = encoded ? (char)byte : *text;
+        text += encoded ? 2 : 0;
+    }
+    *to = '\0';
 }
 
 /* ---- Invocations -------------------------------------------------------------------------- */
@@ -1294,11 +1316,6 @@ static void next_restore(struct peer *p, struct request *r) {
     peer_flush(p);
 }
 
-static void ping(struct peer *p, struct request *r) {
-    (void)r;
-    reply_text(p, "200 OK", "", "pong");
-}
-
 /* ---- The Extensions API ------------------------------------------------------------------- */
 
 static void refuse_extension(struct peer *p, const char *type, const char *message) {
@@ -1395,8 +1412,6 @@ static void invoke(struct peer *p, struct request *r) {
         reply_exception(
             p, "413 Request Entity Too Large", "RequestTooLargeException",
             f("Request must be smaller than %d bytes for the InvokeFunction operation", limit));
-    else if (count_invocations(IN_LINE) >= QUEUE_MAX)
-        reply_exception(p, "429 Too Many Requests", "TooManyRequestsException", "Rate Exceeded.");
     else if (client != NULL && !decode_client_context(&context, client, n))
         reply_exception(p, "400 Bad Request", "InvalidRequestContentException",
                         "Client context must be a valid Base64-encoded JSON object.");
@@ -1452,27 +1467,6 @@ static void configuration(struct peer *p, struct request *r) {
 
 /* ---- The function URL ---------------------------------------------------------------------- */
 
-/* On the heap, in origin form, also of a request that has it in absolute form: http://host before the
- * path. */
-static char *copy_target(const struct request *r) {
-    size_t at = r->target[0] == '/' ? 0 : strlen("http://");
-    while (at < r->target_length && r->target[at] != '/')
-        at++;
-    return copy(r->target + at, r->target_length - at);
-}
-
-/* RFC 3986 2.1, in place. */
-static void decode_percent(char *text) {
-    char *to = text;
-    for (unsigned byte; *text != '\0'; text++) {
-        int n = 0;
-        bool encoded = sscanf(text, "%%%2x%n", &byte, &n) == 1 && n == 3;
-        *to++ = encoded ? (char)byte : *text;
-        text += encoded ? 2 : 0;
-    }
-    *to = '\0';
-}
-
 /* A member of payload format 2.0. What comes more than once becomes one, with commas. */
 struct pairs {
     size_t count;
@@ -1494,8 +1488,7 @@ static void add_pair(struct pairs *all, const char *name, const char *value) {
 static void append_pairs(struct bytes *to, const char *member, struct pairs *all) {
     for (size_t i = 0; i < all->count; i++) {
         bytes_format(to, i == 0 ? ",\"%s\":{" : ",", member);
-        bytes_format(to, "%s:", json(all->names[i]));
-        bytes_text(to, json(text_of(&all->values[i])));
+        bytes_format(to, "%s:%s", json(all->names[i]), json(text_of(&all->values[i])));
         bytes_free(&all->values[i]);
     }
     bytes_text(to, all->count > 0 ? "}" : "");
@@ -1556,8 +1549,9 @@ static void append_url_event(struct bytes *to, const struct request *r) {
     if (*query == '?')
         *query++ = '\0';
     make_uuid(id);
-    bytes_format(to, "{\"version\":\"2.0\",\"routeKey\":\"$default\",\"rawPath\":%s", json(path));
-    bytes_format(to, ",\"rawQueryString\":%s", json(query));
+    bytes_format(
+        to, "{\"version\":\"2.0\",\"routeKey\":\"$default\",\"rawPath\":%s,\"rawQueryString\":%s",
+        json(path), json(query));
     append_headers(to, headers);
     append_query(to, query);
     for (before = ",\"cookies\":["; (one = strsep(&rest, "; ")) != NULL;)
@@ -1569,25 +1563,16 @@ static void append_url_event(struct bytes *to, const struct request *r) {
     bytes_format(to,
                  ",\"requestContext\":{\"accountId\":\"anonymous\",\"apiId\":\"local\","
                  "\"domainPrefix\":\"local\",\"requestId\":\"%s\",\"routeKey\":\"$default\","
-                 "\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%jd,\"domainName\":%s",
+                 "\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%jd,\"domainName\":%s,"
+                 "\"http\":{\"method\":\"%.*s\",\"path\":%s,\"protocol\":\"HTTP/1.1\","
+                 "\"sourceIp\":\"127.0.0.1\",\"userAgent\":%s}}",
                  id, utc("%d/%b/%Y:%H:%M:%S +0000"), (intmax_t)time(NULL) * 1000,
-                 json(field(r, "Host")));
-    bytes_format(to, ",\"http\":{\"method\":\"%.*s\",\"path\":%s", (int)r->method_length, r->method,
-                 json(path));
-    bytes_format(to, ",\"protocol\":\"HTTP/1.1\",\"sourceIp\":\"127.0.0.1\",\"userAgent\":%s}}",
+                 json(field(r, "Host")), (int)r->method_length, r->method, json(path),
                  json(field(r, "User-Agent")));
     append_body(to, &r->body, field(r, "Content-Type"));
     free(headers);
     free(cookies);
     free(path);
-}
-
-/* The text of a member; `right` becomes false when it is an object or array. */
-static struct bytes member(const char *object, const char *name, bool *right) {
-    struct bytes text = {0};
-    const char *value = json_member(object, name);
-    *right &= value == NULL || json_text(value, &text);
-    return text;
 }
 
 /* A field line; the framing is left to us. False for what no field line can hold. */
@@ -1617,38 +1602,36 @@ static bool append_fields(struct bytes *to, const char *object) {
 
 /* The text as a response or, of a stream, as the head of one. False when it is none. */
 static bool reply_http(struct invocation *v, struct bytes *text) {
+    static const char *const names[] = {"statusCode", "isBase64Encoded", "body"};
+    enum { STATUS, CODING, BODY, DECODED, FIELDS, PARTS };
+    struct bytes part[PARTS] = {0}, *status = &part[STATUS], *fields = &part[FIELDS], *body = text;
     size_t wrong;
-    const char *all = text_of(text);
-    bool is_json = json_is_valid(all, text->length, &wrong), whole = v->stream == WHOLE;
-    all = is_json ? all + strspn(all, " \t\r\n") : "";
-    bool right = *all == '{';
-    struct bytes fields = {0}, decoded = {0}, status = member(all, "statusCode", &right),
-                 body = member(all, "body", &right), kind = member(all, "isBase64Encoded", &right);
-    bool is_base64 = strcmp(text_of(&kind), "true") == 0, is_plain = status.length == 0 && whole;
-    bytes_text(&status, status.length == 0 ? "200 " : " ");
-    if (is_base64)
-        right &= base64_decode(&decoded, body.data, body.length);
-    if (is_plain) /* any JSON is a body */
-        right = is_json;
-    else
-        right &= append_fields(&fields, all) && status.length == 4 &&
-                 strchr("2345", status.data[0]) != NULL;
-    if (strcasestr(text_of(&fields), "content-type:") == NULL)
-        bytes_text(&fields, JSON);
-    bytes_format(&fields, "x-amzn-RequestId: %s\r\n", v->id);
+    const char *all = text_of(text), *value;
+    bool right = json_is_valid(all, text->length, &wrong), whole = v->stream == WHOLE;
+    bool has_parts = right && all[strspn(all, " \t\r\n")] == '{' && append_fields(fields, all);
+    for (size_t i = STATUS; i <= BODY && right; i++)
+        if ((value = json_member(all, names[i])) != NULL)
+            has_parts &= json_text(value, &part[i]);
+    if (whole && status->length == 0) /* any JSON is a body */
+        bytes_free(fields);
+    else {
+        bool is_base64 = strcmp(text_of(&part[CODING]), "true") == 0;
+        body = &part[is_base64 ? DECODED : BODY];
+        right =
+            has_parts && (!is_base64 || base64_decode(body, part[BODY].data, part[BODY].length));
+    }
+    bytes_text(status, status->length == 0 ? "200 " : " ");
+    right &= status->length == 4 && strchr("2345", status->data[0]) != NULL;
+    if (strcasestr(text_of(fields), "content-type:") == NULL)
+        bytes_text(fields, JSON);
+    bytes_format(fields, "x-amzn-RequestId: %s\r\n", v->id);
     if (right && whole)
-        reply(v->caller, text_of(&status), text_of(&fields),
-              is_plain    ? text
-              : is_base64 ? &decoded
-                          : &body); /* any JSON is a body */
+        reply(v->caller, text_of(status), text_of(fields), body);
     else if (right)
         bytes_format(&v->caller->out, "HTTP/1.1 %s\r\n%sTransfer-Encoding: chunked\r\n\r\n",
-                     text_of(&status), text_of(&fields));
-    bytes_free(&fields);
-    bytes_free(&decoded);
-    bytes_free(&status);
-    bytes_free(&body);
-    bytes_free(&kind);
+                     text_of(status), text_of(fields));
+    for (size_t i = 0; i < PARTS; i++)
+        bytes_free(&part[i]);
     return right;
 }
 
@@ -1713,8 +1696,6 @@ static void call_url(struct peer *p, struct request *r) {
         reply_text(p, "505 HTTP Version Not Supported", JSON, "null");
     else if (event.length > EVENT_MAX)
         reply_text(p, "413 Content Too Large", JSON, "null");
-    else if (count_invocations(IN_LINE) >= QUEUE_MAX)
-        reply_text(p, "429 Too Many Requests", JSON, "null");
     else {
         struct invocation *v = enqueue(&event, copy_field(r, "X-Amzn-Trace-Id"));
         v->reply = reply_url;
@@ -1745,7 +1726,6 @@ static const struct route {
     {true, false, 0, "POST", EXTENSION "/register", "Register, of the Extensions API",
      register_extension},
     {true, false, 0, "GET", EXTENSION "/event/next", "Next, of the Extensions API", next_event},
-    {true, false, 0, "GET", API "/ping", "(ping, not documented)", ping},
     {false, false, 0, "POST", FUNCTIONS "*/invocations", "", invoke},
     {false, false, 0, "GET", FUNCTIONS "*", "", function},
     {false, false, 0, "GET", FUNCTIONS "*/configuration", "", configuration},
