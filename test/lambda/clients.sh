@@ -126,7 +126,8 @@ url_cases() {
     cat >"$work/runtime" <<'END'
 #!/bin/sh
 api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
-while id=$(curl -s -D - -o event "$api/next" | tr -d '\r' | sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p'); do
+while id=$(curl -s -D - -o event "$api/next" | tr -d '\r' |
+    sed -n 's/^Lambda-Runtime-Aws-Request-Id: //p'); do
     { printf '{"statusCode":201,"headers":{"content-type":"text/plain"}}\0\0\0\0\0\0\0\0one\n'
         until [ -e go ]; do sleep 0.01; done
         cat event; } |
@@ -149,7 +150,8 @@ END
     expect "curl -N: the rest" "$work/out" '"rawPath":"/a"' '"b":"c"' '"cookies":["c=1"]'
     start
     curl -sS --max-time 20 -i -o "$work/out" --data-binary @"$work/hello" "$endpoint/path"
-    expect "curl: a function URL" "$work/out" "HTTP/1.1 200 " '"isBase64Encoded":true' "$(base64 <"$work/hello")"
+    expect "curl: a function URL" "$work/out" "HTTP/1.1 200 " '"isBase64Encoded":true' \
+        "$(base64 <"$work/hello")"
 }
 
 # What the CLI makes of the replies.

@@ -1,7 +1,11 @@
 /* lambda_test.c - does the local Lambda behave as Lambda does? Invokes it over sockets, and needs
- * nothing but C. Two runtimes serve: PROBE, the shipped one with test/runtime/probe.c, and this program
- * itself, which the local Lambda starts with a SCRIPT in its environment, and which then does what
- * script and events tell it, above all what no runtime should.
+ * nothing but C. Two runtimes serve: PROBE, the shipped one with test/runtime/probe.c, and this
+ * program itself, which the local Lambda starts with a SCRIPT in its environment, and which then
+ * does what script and events tell it, above all what no runtime should.
+ *
+ * Most cases are rows of three tables: `rows`, an event or a request and what comes of it;
+ * `raw_rows`, requests byte for byte; `commands`, a command line. The others are functions: see
+ * run_cases.
  *
  *     lambda_test LOCAL_LAMBDA PROBE
  *
@@ -13,9 +17,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,7 +29,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -208,8 +209,8 @@ static void see_reply(const char *name) {
         see_close();
 }
 
-/* *NUMBER is so many x, =head the head that was received last, =environment all variables, =prelude one
- * with its end, as a chunk; and any other text is itself. */
+/* *NUMBER is so many x, =head the head that was received last, =environment all variables, =prelude
+ * one with its end, as a chunk; and any other text is itself. */
 static void append_text(struct bytes *to, const char *text) {
     if (strcmp(text, "=head") == 0)
         bytes_append(to, seen.head.data, seen.head.length - 1);
@@ -232,7 +233,7 @@ static void send_raw(const char *text) {
     bytes_free(&all);
 }
 
-/* Byte by byte a response to the last event: the first lines of its head, and then what is given. */
+/* Byte by byte a response to the last event: the first lines of its head, then what is given. */
 static void begin_response(const char *rest) {
     struct bytes all = {0};
     bytes_format(&all, "POST " API "/invocation/%s/response HTTP/1.1\r\nHost: a\r\n%s", id, rest);
@@ -889,8 +890,10 @@ static const struct row rows[] = {
     {"URL: a response with all its members", "obey",
      "response {\"statusCode\":201,\"headers\":{\"X-A\":\"b\",\"n\":1,\"Date\":\"\"},\"cookies\":"
      "[\"a=1\",\"b=2\"],\"more\":[{}],\"isBase64Encoded\":true,\"body\":\"aGk=\"}",
-     "hi", "\r\nX-A: b\r\nn: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Type: app", URL,
-     201},
+     "hi",
+     "\r\nX-A: b\r\nn: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Type: app" AND
+     "\r\nContent-Length: 2\r\n",
+     URL, 201},
     {"URL: a status as a string", NULL,
      "response {\"statusCode\":\"404\",\"headers\":{\"content-type\":\"text/css\"}}", "",
      "\r\ncontent-type: text/css\r\nx-amzn-RequestId: ", URL, 404},
@@ -1026,7 +1029,7 @@ static void managed_instances(void) {
            "error: 202 ");
     EXPECT(
         "workers: an error beyond", NULL, "error *1048577", "Function.ResponseSizeTooLarge",
-        "error: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (1048576 bytes).\"" AND
+        "error: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (1048576 bytes)." AND
         "and closes\n");
     EXPECT("workers: a response of 6 MB", NULL, "response *6291556", "xxx");
     EXPECT("workers: a response beyond", NULL, "response *6291557", "Function.ResponseSizeTooLarge",
@@ -1377,7 +1380,7 @@ static const struct command {
     {"a wrong CONCURRENCY", "CONCURRENCY=0 probe", "run", NULL, 1, "", "CONCURRENCY is '0'"},
     {"no executable", "BOOTSTRAP=/nowhere/bootstrap probe", "run", NULL, 1, "",
      "local_lambda: /nowhere/bootstrap: No such file or directory: build it, or"},
-    {"a folder", "BOOTSTRAP=/tmp probe", "serve", NULL, 1, "", "cannot be executed: "},
+    {"a folder", "BOOTSTRAP=. probe", "serve", NULL, 1, "", "cannot be executed: "},
     {"an executable of another machine", "BOOTSTRAP=./file probe", "serve", NULL, 1, "", OTHER_NAME,
      FILE_OF("755", "\\177ELF\\2\\1\\1\\0\\0\\0\\0\\0\\0\\0\\0\\0\\2\\0" OTHER_MACHINE "\\0")},
     {"a script with CR LF", "BOOTSTRAP=./file probe", "serve", NULL, 1, "",
@@ -1582,7 +1585,7 @@ int main(int count, char **arguments) {
     probe = realpath(arguments[2], NULL);
     self = realpath("/proc/self/exe", NULL);
     if (program == NULL || probe == NULL || chdir(folder) != 0 ||
-        setenv("FOLDER", folder, 1) != 0) {
+        setenv("FOLDER", realpath(".", NULL), 1) != 0) {
         perror("lambda_test");
         return 2;
     }

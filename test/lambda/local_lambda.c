@@ -16,8 +16,8 @@
  * InvokeWithResponseStream, the retries of asynchronous invocations, and extensions, but for one
  * within the runtime's process, which registers to be ended by SIGTERM and gets no events.
  *
- * What serve has no other route for is a request to the function's URL: it goes to the function as an
- * event of payload format 2.0, and what comes of it goes back as HTTP, a stream as it is written.
+ * What serve has no other route for is a request to the function's URL: it goes to the function as
+ * an event of payload format 2.0, and what comes of it goes back as HTTP, a stream piece by piece.
  *
  * Of the function's configuration serve has the variables, to be read and changed at
  * /2015-03-31/functions/{name}/configuration; the invocation after a change is cold, and so is the
@@ -25,7 +25,8 @@
  *
  * One thread, one poll loop; both listening sockets on 127.0.0.1. Sections, low level first:
  * settings, text, invocations, connections, picture, replies, the end of an invocation,
- * execution environment, Runtime API, Extensions API, Invoke API, function URL, requests, loop, command line.
+ * execution environment, Runtime API, Extensions API, Invoke API, function URL, requests, loop,
+ * command line.
  *
  * Build: cc -std=c11 -O2 test/lambda/local_lambda.c test/lambda/wire.c -o local_lambda
  *
@@ -191,8 +192,8 @@ static void random_bytes(void *to, size_t length) {
         die(f("getrandom: %s", strerror(errno)));
 }
 
-/* On the heap, in origin form, also of a request that has it in absolute form: http://host before the
- * path. */
+/* On the heap, in origin form, also of a request that has it in absolute form: http://host before
+ * the path. */
 static char *copy_target(const struct request *r) {
     size_t at = r->target[0] == '/' ? 0 : strlen("http://");
     while (at < r->target_length && r->target[at] != '/')
@@ -587,8 +588,8 @@ static void append_chunked(struct bytes *to, const struct bytes *body) {
 }
 
 /* `fields`: whole field lines, CRLF included. The framing is that of Lambda's servers: the Runtime
- * API's goes over to chunks when its buffer overflows. A client of HTTP/1.0 knows no chunks, and has
- * to be told that the connection persists (RFC 9112 9.3). */
+ * API's goes over to chunks when its buffer overflows. A client of HTTP/1.0 knows no chunks, and
+ * has to be told that the connection persists (RFC 9112 9.3). */
 static void reply(struct peer *p, const char *status, const char *fields,
                   const struct bytes *body) {
     struct bytes message = {0};
@@ -1635,7 +1636,7 @@ static bool reply_http(struct invocation *v, struct bytes *text) {
     return right;
 }
 
-/* The caller gets what has come of a stream: the head, once the prelude is whole, and all behind. */
+/* The caller gets what has come of a stream: its head once the prelude is whole, all behind it. */
 static void pass_on(struct invocation *v) {
     struct bytes *all = &v->answer, prelude = {0};
     const char *end = memmem(text_of(all), all->length, PRELUDE_END, sizeof PRELUDE_END - 1);
@@ -2140,7 +2141,8 @@ int main(int count, char **arguments) {
     while (settings.mode < MODE_SERVE && strcmp(mode, modes[settings.mode]) != 0)
         settings.mode++;
     if (strcmp(mode, modes[settings.mode]) != 0 || count > (settings.mode == MODE_SERVE ? 2 : 3))
-        die("usage: local_lambda run [EVENT] | trace [EVENT] | serve, and EVENT is text, @FILE or -");
+        die("usage: local_lambda run [EVENT] | trace [EVENT] | serve, "
+            "and EVENT is text, @FILE or -");
     read_settings();
     struct bytes event = {0};
     if (settings.mode == MODE_SERVE)

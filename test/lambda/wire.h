@@ -58,12 +58,12 @@ unsigned open_descriptors(pid_t); /* of another process, of the numbers below 1,
 void json_string(struct bytes *to, const char *data, size_t length); /* with quotes */
 /* Is it one value of RFC 8259? If not, `wrong` is where what it must not have begins. */
 bool json_is_valid(const char *data, size_t length, size_t *wrong);
-/* These take valid JSON with a NUL behind it. Appends the text of a string, or a number, true or false
- * as it stands there; nothing of null; false: it is none of these. */
+/* These take valid JSON with a NUL behind it. Appends the text of a string, or a number, true or
+ * false as it stands there; nothing of null; false: it is none of these. */
 bool json_text(const char *value, struct bytes *to);
 const char *json_skip(const char *value); /* what is behind it */
-/* The values of an object, and their names; or of an array, with NULL for the name. NULL: there is none,
- * or `from` is NULL or something else. */
+/* The values of an object, and their names; or of an array, with NULL for the name. NULL: there is
+ * none, or `from` is NULL or something else. */
 const char *json_first(const char *from, struct bytes *name);
 const char *json_next(const char *value, struct bytes *name);
 const char *json_member(const char *object, const char *name);
