@@ -166,13 +166,14 @@ build-BootstrapFunction: bootstrap # what SAM calls with BuildMethod: makefile
 test:
 	@$(MAKE) -j$$(getconf _NPROCESSORS_ONLN) test-programs
 	sh test/run.sh 'build/end_to_end build/echo build/probe' build/unit build/faults $(TINY) \
-		'build/fuzz_seeds seeds test/runtime/seeds.txt' 'build/sandbox build/echo' \
+		'build/fuzz_seeds seeds test/runtime/seeds.txt' \
+		'build/differential test/proof/differential.txt' 'build/sandbox build/echo' \
 		'build/lambda_test build/local_lambda build/probe' \
 		'sh test/handlers/examples.sh build/handlers build/local_lambda'
 EXAMPLES = $(patsubst test/%.c,build/%,$(wildcard test/handlers/*.c))
 TINY = build/tiny/build/unit build/tiny/build/faults
 test-programs: build/echo build/probe $(EXAMPLES) build/end_to_end build/unit build/faults $(TINY) \
-		build/fuzz_seeds build/sandbox build/local_lambda build/lambda_test
+		build/fuzz_seeds build/differential build/sandbox build/local_lambda build/lambda_test
 
 # Executables as Lambda would start them.
 build/echo build/arm64/echo: bootstrap.c
@@ -184,17 +185,18 @@ build/echo build/probe build/arm64/echo build/arm64/probe $(EXAMPLES): | build/h
 
 # Programs that include bootstrap.c, with a double of the system under it; that play Lambda; or that
 # measure. OPTIONS are what one of them has more than the others.
-PROGRAMS = $(addprefix build/,unit faults fuzz fuzz_seeds exhaustive end_to_end sandbox soak \
+PROGRAMS = $(addprefix build/,unit faults fuzz fuzz_seeds exhaustive differential end_to_end sandbox soak \
 	local_lambda lambda_test bench report)
 TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
 build/unit build/faults build/end_to_end build/sandbox build/soak: build/%: test/runtime/%.c
 build/fuzz build/fuzz_seeds build/exhaustive: test/runtime/fuzz.c
+build/differential: test/proof/differential.c test/runtime/fuzz.c
 build/local_lambda build/lambda_test: build/%: test/lambda/%.c
 build/bench build/report: build/%: test/bench/%.c
-build/unit build/faults build/fuzz build/fuzz_seeds build/exhaustive: \
+build/unit build/faults build/fuzz build/fuzz_seeds build/exhaustive build/differential: \
 	bootstrap.c $(wildcard test/runtime/*.h)
 $(PROGRAMS): test/lambda/wire.c test/lambda/wire.h | build
-	$(HOST_CC) $(TOOLS) $(OPTIONS) $(filter-out bootstrap.c,$(filter %.c,$^)) $(LIBRARIES) -o $@
+	$(HOST_CC) $(TOOLS) $(OPTIONS) $(filter-out bootstrap.c $(INCLUDED),$(filter %.c,$^)) $(LIBRARIES) -o $@
 
 # The same with limits of a few dozen bytes, in a copy of the tree.
 build/tiny/Makefile: Makefile bootstrap.c test/proof/tiny.sh $(wildcard test/runtime/*.* test/lambda/*.*)
@@ -212,6 +214,7 @@ build/fuzz_seeds: OPTIONS = -g $(SANITIZED) -DREPLAY -Wno-format-truncation
 build/exhaustive: OPTIONS = -DREPLAY
 build/fuzz: HOST_CC = clang
 build/fuzz: OPTIONS = -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+build/differential: INCLUDED = test/runtime/fuzz.c
 build/report: LIBRARIES = -lm
 
 # The floor of the bench, without any libc.

@@ -452,24 +452,29 @@ static void fuzz_conversation(struct text script) {
     environ = variables;
 }
 
-/* Through the same recv, so the script's splits and ends work here, too. */
-static void fuzz_reply(struct text script) {
+/* Through the same recv, so the script's splits and ends work here, too. False if it waits. */
+static bool receive_reply(struct text script, size_t piece, struct api_connection *connection,
+                          struct api_reply *reply) {
     static char memory[MEMORY_MAX];
+    begin_script(script, piece);
+    run.open = true;
+    use_memory(connection, memory, sizeof memory);
+    connection->socket = 3;
+    connection->wrong = NULL;
+    if (setjmp(run.end) != 0)
+        return false;
+    read_reply(connection, reply);
+    return true;
+}
+
+static void fuzz_reply(struct text script) {
     struct api_connection connection;
     struct api_reply reply;
-    if (script.length == 0)
-        return;
-    begin_script((struct text){script.data + 1, script.length - 1},
-                 (unsigned char)script.data[0] ? (unsigned char)script.data[0] : SIZE_MAX);
-    run.open = true;
-    use_memory(&connection, memory, sizeof memory);
-    connection.socket = 3;
-    connection.wrong = NULL;
-    if (setjmp(run.end) != 0)
-        return;
-    read_reply(&connection, &reply);
-    require(reply_agrees(received(), run.reply_ending, connection.wrong, &reply),
-            "reads another reply than was sent");
+    size_t piece = script.length ? (unsigned char)script.data[0] : 0;
+    if (script.length &&
+        receive_reply(without(script, 1), piece ? piece : SIZE_MAX, &connection, &reply))
+        require(reply_agrees(received(), run.reply_ending, connection.wrong, &reply),
+                "reads another reply than was sent");
 }
 
 static void fuzz_text(struct text text) {
