@@ -166,14 +166,15 @@ build-BootstrapFunction: bootstrap # what SAM calls with BuildMethod: makefile
 test:
 	@$(MAKE) -j$$(getconf _NPROCESSORS_ONLN) test-programs
 	sh test/run.sh 'build/end_to_end build/echo build/probe' build/unit build/faults $(TINY) \
+		'RUN_WITH=env build/end_to_end build/tiny/build/echo build/tiny/build/probe ": "' \
 		'build/fuzz_seeds seeds test/runtime/seeds.txt' \
 		'build/differential test/proof/differential.txt' 'build/sandbox build/echo' \
 		'build/lambda_test build/local_lambda build/probe' \
 		'sh test/handlers/examples.sh build/handlers build/local_lambda'
 EXAMPLES = $(patsubst test/%.c,build/%,$(wildcard test/handlers/*.c))
-TINY = build/tiny/build/unit build/tiny/build/faults
+TINY = build/tiny/build/unit build/tiny/build/faults_poisoned
 test-programs: build/echo build/probe $(EXAMPLES) build/end_to_end build/unit build/faults $(TINY) \
-		build/fuzz_seeds build/differential build/sandbox build/local_lambda build/lambda_test
+		build/tiny/build/echo build/tiny/build/probe build/fuzz_seeds build/differential build/sandbox build/local_lambda build/lambda_test
 
 # Executables as Lambda would start them.
 build/echo build/arm64/echo: bootstrap.c
@@ -185,15 +186,16 @@ build/echo build/probe build/arm64/echo build/arm64/probe $(EXAMPLES): | build/h
 
 # Programs that include bootstrap.c, with a double of the system under it; that play Lambda; or that
 # measure. OPTIONS are what one of them has more than the others.
-PROGRAMS = $(addprefix build/,unit faults fuzz fuzz_seeds exhaustive differential end_to_end sandbox soak \
-	local_lambda lambda_test bench report)
+PROGRAMS = $(addprefix build/,unit faults faults_poisoned fuzz fuzz_seeds exhaustive differential \
+	end_to_end sandbox soak local_lambda lambda_test bench report)
 TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
 build/unit build/faults build/end_to_end build/sandbox build/soak: build/%: test/runtime/%.c
+build/faults_poisoned: test/runtime/faults.c
 build/fuzz build/fuzz_seeds build/exhaustive: test/runtime/fuzz.c
 build/differential: test/proof/differential.c test/runtime/fuzz.c
 build/local_lambda build/lambda_test: build/%: test/lambda/%.c
 build/bench build/report: build/%: test/bench/%.c
-build/unit build/faults build/fuzz build/fuzz_seeds build/exhaustive build/differential: \
+build/unit build/faults build/faults_poisoned build/fuzz build/fuzz_seeds build/exhaustive build/differential: \
 	bootstrap.c $(wildcard test/runtime/*.h)
 $(PROGRAMS): test/lambda/wire.c test/lambda/wire.h | build
 	$(HOST_CC) $(TOOLS) $(OPTIONS) $(filter-out bootstrap.c $(INCLUDED),$(filter %.c,$^)) $(LIBRARIES) -o $@
@@ -209,7 +211,7 @@ tiny-fuzz: build/tiny/Makefile
 # Sanitizers, where the compiler has them.
 SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined \
 	-x c - -o /dev/null 2>/dev/null && echo -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
-build/unit: OPTIONS = -g $(SANITIZED)
+build/unit build/faults_poisoned: OPTIONS = -g $(SANITIZED)
 build/fuzz_seeds: OPTIONS = -g $(SANITIZED) -DREPLAY -Wno-format-truncation
 build/exhaustive: OPTIONS = -DREPLAY
 build/fuzz: HOST_CC = clang

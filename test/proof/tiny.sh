@@ -12,16 +12,16 @@ while read -r file from to; do
     grep -q "$from" "$1/$file" || { echo "tiny.sh: $file has no $from" >&2; exit 1; }
     sed -i "s/${from}[^,}]*/$to/" "$1/$file"
 done <<'END'
-bootstrap.c HEAD_MAX.=.64 HEAD_MAX = 128
+bootstrap.c HEAD_MAX.=.64 HEAD_MAX = 184
 bootstrap.c SIZE_LINE_MAX.= SIZE_LINE_MAX = 24
-bootstrap.c TRAILER_MAX.= TRAILER_MAX = 48
+bootstrap.c TRAILER_MAX.= TRAILER_MAX = 56
 bootstrap.c EVENT_MAX.= EVENT_MAX = 48
 bootstrap.c REPLY_BODY_MAX.= REPLY_BODY_MAX = 32
 bootstrap.c REQUEST_HEAD_MAX.= REQUEST_HEAD_MAX = 1184
 bootstrap.c ENVIRONMENT_MAX.= ENVIRONMENT_MAX = 128
 bootstrap.c PAGE_MAX.= PAGE_MAX = 64
 bootstrap.c TRAILER_MAX.+.4096 TRAILER_MAX + 384 - 2496 <=
-bootstrap.c MEMORY_MAX.= MEMORY_MAX = 928
+bootstrap.c MEMORY_MAX.= MEMORY_MAX = 1056
 bootstrap.c MEMORY_KEPT.= MEMORY_KEPT = 576
 bootstrap.c ALLOCATE_MAX.= ALLOCATE_MAX = 64
 bootstrap.c ADDRESS_MAX.= ADDRESS_MAX = 32

@@ -455,7 +455,8 @@ static const struct test tests[] = {
       SEND("HTTP/1.1 202 A\r\nContent-Length: 1000000\r\n\r\n"), {FILL, .number = 1000000},
       {KEPT}, ONE_ECHO}},
 
-    /* HTTP, each at once and byte by byte. */
+    /* HTTP, each at once and byte by byte. With a colon in its name a case also runs with the limits
+     * of tiny.sh. */
     {"reply: no reason", ECHOES(HEAD("r1") "Content-Length: 2\r\n\r\nhi", "hi")},
     {"reply: no blank behind the status",
      ECHOES("HTTP/1.1 200\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 2\r\n\r\nhi",
@@ -640,10 +641,10 @@ static const struct test tests[] = {
      {NEXT, SEND(HEAD("r1") CHUNKED "\r\n2000001;x\r\nx"), {RESET},
       ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED,
       ONE_ECHO}, .logs = TOO_LARGE},
-    {"32 MiB with all around it of 64 KiB, and a reply likewise: received whole, answered once",
+    {"32 MiB with all around it of 64 KiB, and a reply likewise, is received whole and answered once",
      {LARGEST_EVENT, SEND("fffb;"), {PADDING, .number = 65529}, SEND("\r\n"),
       {PADDING, .number = 65531}, SEND("\r\n0\r\n\r\n"), ONE_ECHO}, .connections = 1},
-    {"the same, with a reply that would leave no room for its end: given up, answered once",
+    {"the same, with a reply that would leave no room for its end, which is given up",
      {LARGEST_EVENT, SEND("2000000;"), {PADDING, .number = 65526}, SEND("\r\n"), {CLOSED},
       ONE_ECHO}, .connections = 2},
     {"an event too large, of an invocation without an id",

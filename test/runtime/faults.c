@@ -617,7 +617,7 @@ static struct outcome check_and_echo(const struct invocation *invocation) {
     if (!copy)
         wrong("has no memory for the handler", current);
     if (event.length)
-        event.data = memcpy(copy, event.data, event.length);
+        event.data = memcpy(written(copy, event.length), event.data, event.length);
     if (current == STREAMED_EVENT) {
         stream_begin(invocation, S("text/plain"));
         for (; event.length > 1000; event = (struct text){event.data + 1000, event.length - 1000})

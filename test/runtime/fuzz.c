@@ -349,7 +349,6 @@ static int double_poll(int ms) {
 }
 
 static int double_madvise(void *from, size_t length) {
-    free_room(NULL, 0);
     memset(from, 0, length);
     return 0;
 }
