@@ -232,8 +232,8 @@ build build/handlers build/objects build/arm64:
 
 # What needs more than a compiler: clang, the AWS CLI, buildah, debootstrap, qemu.
 SECONDS ?= 60
-fuzz: build/fuzz build/fuzz_seeds # for so many SECONDS each target
-	sh test/runtime/fuzz.sh build/fuzz build/fuzz_seeds $(SECONDS)
+fuzz: build/fuzz # for so many SECONDS each target
+	sh test/runtime/fuzz.sh build/fuzz $(SECONDS)
 test-deploy: bootstrap build/local_lambda
 	$(MAKE) -s ARCH=arm64 build/arm64/echo
 	sh test/deploy/deploy_test.sh bootstrap build/local_lambda build/arm64/echo

@@ -12,7 +12,6 @@
  * compiler:
  *
  *   fuzz seeds FILE            runs each line of FILE: a target's name, a blank, an input with \xHH
- *   fuzz corpus FILE TARGET DIRECTORY   writes that target's inputs into files, to start from
  *   fuzz run TARGET FILE...    runs inputs that were found
  *   fuzz all [MORE]            runs all short strings over the bytes that matter to each parser;
  *                              MORE, perhaps -1, lengthens them, at ten times the cost each
@@ -575,35 +574,25 @@ static void run_copy(void (*fuzz)(struct text), const char *data, size_t length)
     free(copy);
 }
 
-static void write_input(const char *directory, unsigned number, const char *data, size_t length) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/seed-%u", directory, number);
-    FILE *file = fopen(path, "wb");
-    if (!file || fwrite(data, 1, length, file) != length || fclose(file) != 0) {
-        perror("fuzz: cannot write a seed");
+static FILE *opened(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        perror("fuzz: cannot read an input");
         exit(1);
     }
+    return file;
 }
 
-/* All lines of the file: run, or, for one target, written into a directory. */
-static unsigned each_seed(const char *path, const char *target, const char *directory) {
+static unsigned run_seeds(const char *path) {
     static char line[1 << 20];
     unsigned count = 0;
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        perror("fuzz: cannot read the seeds");
-        exit(1);
-    }
+    FILE *file = opened(path);
     while (fgets(line, sizeof line, file)) {
         char *blank = strchr(line, ' ');
         if (line[0] == '#' || !blank)
             continue;
         *blank = '\0';
-        size_t length = unescape(blank + 1);
-        if (!target)
-            run_copy(target_named(line), blank + 1, length);
-        else if (strcmp(line, target) == 0)
-            write_input(directory, count, blank + 1, length);
+        run_copy(target_named(line), blank + 1, unescape(blank + 1));
         count++;
     }
     fclose(file);
@@ -612,11 +601,7 @@ static unsigned each_seed(const char *path, const char *target, const char *dire
 
 static void run_file(void (*fuzz)(struct text), const char *path) {
     static char data[1 << 20];
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        perror("fuzz: cannot read an input");
-        exit(1);
-    }
+    FILE *file = opened(path);
     run_copy(fuzz, data, fread(data, 1, sizeof data, file));
     fclose(file);
 }
@@ -767,11 +752,7 @@ static void run_all(void) {
 int main(int count, char **arguments) {
     unsigned passed = 0;
     if (count == 3 && strcmp(arguments[1], "seeds") == 0) {
-        passed = each_seed(arguments[2], NULL, NULL);
-    } else if (count == 5 && strcmp(arguments[1], "corpus") == 0) {
-        target_named(arguments[3]);
-        each_seed(arguments[2], arguments[3], arguments[4]);
-        return 0;
+        passed = run_seeds(arguments[2]);
     } else if (count > 3 && strcmp(arguments[1], "run") == 0) {
         for (int i = 3; i < count; i++, passed++)
             run_file(target_named(arguments[2]), arguments[i]);
@@ -780,8 +761,7 @@ int main(int count, char **arguments) {
         run_all();
         passed++;
     } else {
-        fprintf(stderr, "fuzz: expected seeds FILE, corpus FILE TARGET DIRECTORY, run TARGET "
-                        "FILE... or all [MORE]\n");
+        fprintf(stderr, "fuzz: expected seeds FILE, run TARGET FILE... or all [MORE]\n");
         return 2;
     }
     printf("%u passed, 0 failed\n", passed); /* a failure aborts */
