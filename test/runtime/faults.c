@@ -39,12 +39,14 @@ enum call {
     GETPPID,
     WAITPID,
     PRCTL,
+    UNSHARE,
     CALLS
 };
 
 static const char *const names[CALLS] = {
-    "socket",  "connect", "writev",        "recv", "setsockopt", "shutdown", "close",   "poll",
-    "madvise", "log",     "clock_gettime", "mmap", "fork",       "getppid",  "waitpid", "prctl"};
+    "socket", "connect", "writev",  "recv",  "setsockopt",    "shutdown",
+    "close",  "poll",    "madvise", "log",   "clock_gettime", "mmap",
+    "fork",   "getppid", "waitpid", "prctl", "unshare"};
 
 /* What an error says of the connection: nothing, or that it is no more. FATAL: without this call
  * the environment cannot be what it was asked for. The rest are no errors. */
@@ -128,6 +130,8 @@ static const struct fault {
     FAULT(WAITPID, EINTR, STAYS),
     {WAITPID, "stranger", 0, STAYS}, /* process 1 of a container inherits the orphans of others */
     FAULT(PRCTL, EINVAL, STAYS),
+    FAULT(UNSHARE, EINVAL, FATAL), /* there is a thread */
+    FAULT(UNSHARE, EPERM, STAYS),
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 
@@ -198,7 +202,7 @@ static const struct scenario {
      .connects = 11,
      .workers = 1,
      .lines = 3,
-     .calls = "mmap fork getppid prctl"},
+     .calls = "unshare mmap fork getppid prctl"},
     {.name = "as the parent of two workers, which keep dying",
      .variable = "AWS_LAMBDA_MAX_CONCURRENCY=2",
      .lowest_descriptor = 3,
@@ -574,10 +578,6 @@ static pid_t double_waitpid(int options) {
     return dead;
 }
 
-static int double_prctl(void) {
-    return meet(PRCTL) ? -1 : 0;
-}
-
 static ssize_t double_log(const void *data, size_t length) {
     const struct fault *fault = meet(LOG);
     size_t n = strlen(report->log);
@@ -588,8 +588,9 @@ static ssize_t double_log(const void *data, size_t length) {
     return (ssize_t)length;
 }
 
-static long double_clock_gettime(void) {
-    return meet(CLOCK_GETTIME) ? -1 : 0;
+static long double_syscall(long number) {
+    enum call call = number == SYS_prctl ? PRCTL : number == SYS_unshare ? UNSHARE : CLOCK_GETTIME;
+    return meet(call) ? -1 : 0;
 }
 
 static _Noreturn void double_exit(int status) {
@@ -745,6 +746,7 @@ static const char *only_call = "", *only_error = ""; /* empty: all */
 
 static bool is_chosen(const struct fault *fault) {
     return strstr(scenario->calls, names[fault->call]) &&
+           (fault->call != UNSHARE || can_make_threads) &&
            (!*only_call || strcmp(names[fault->call], only_call) == 0) &&
            (!*only_error || strcmp(fault->name, only_error) == 0);
 }
