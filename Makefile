@@ -134,7 +134,7 @@ build/emulated: bootstrap
 # tables and the picture are made of build/bench.json, which stays. Ctrl-C ends the measuring only.
 BUILT = all glibc go bash python node
 bench: bootstrap build/bench build/report build/floor build/floor+return
-	@trap : INT; build/bench $(BENCHFLAGS) --output build/bench.json --floor build/floor ./bootstrap \
+	@trap : INT; build/bench $(BENCHFLAGS) --output build/bench.json build/floor ./bootstrap \
 		build/floor+return $(if $(filter $(BUILT),$(PEERS)),$$(sh test/bench/peers.sh build/peers $(filter $(BUILT),$(PEERS)))) \
 		$(filter-out $(BUILT),$(PEERS)); status=$$?; \
 	[ -s build/bench.json ] && build/report build/bench.json && \

@@ -5,14 +5,15 @@
  *   report --svg PICTURE.svg FILE.json  the picture alone
  *
  * A median has an interval that holds the true one in 95 of 100 runs, from the ranks of the samples; of
- * several processes, from the ranks of their medians, since the samples of one are alike. Compared are
- * medians only: as a ratio to the floor's, and as the distance from it, which moves less.
+ * several processes, from the ranks of their medians, since the samples of one are alike. Compared with
+ * the floor, the first program, are medians: as a ratio, and as the distance, which moves less. Of
+ * processor times it is the lowest tenth, since whatever else runs on the machine only adds to them.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE 1
 #include "../lambda/wire.h"
 
-#include <errno.h>
+#include <err.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,82 +27,45 @@ enum {
     TAIL_SAMPLES = 100,
 };
 
-__attribute__((format(printf, 1, 2), noreturn)) static void die(const char *format, ...) {
-    int reason = errno;
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("report: ", stderr);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    if (format[strlen(format) - 1] == ':') /* asks for errno's text */
-        fprintf(stderr, " %s", strerror(reason));
-    fputc('\n', stderr);
-    exit(1);
-}
+/* How much of a median may be waiting for a processor before there is a warning. */
+static const double much_waiting = 0.03;
 
-/* ---- JSON: what is asked for by name, of a text that is known to be valid ------------------- */
+/* ---- JSON: as bench.c writes it, in that order, of a text that is known to be valid --------- */
 
 static const char *file_name;
+static char *cursor; /* what is read next */
 
-static const char *skip_blanks(const char *at) {
-    return at + strspn(at, " \t\r\n");
+/* Whether another element of the array follows; steps over what stands before it, or over its end. */
+static bool is_more(void) {
+    cursor += strspn(cursor, " \t\r\n,:[{}");
+    if (*cursor != ']')
+        return *cursor != '\0';
+    cursor++;
+    return false;
 }
 
-static const char *skip_value(const char *at) {
-    int depth = 0;
-    do {
-        at = skip_blanks(at);
-        depth += *at == '{' || *at == '[' ? 1 : *at == '}' || *at == ']' ? -1 : 0;
-        if (*at == '"')
-            for (at++; *at != '"'; at++)
-                at += *at == '\\';
-        if (strchr("{}[],:\"", *at) != NULL)
-            at++;
-        else
-            at += strcspn(at, " \t\r\n{}[],:\"");
-    } while (depth > 0);
-    return at;
-}
-
-/* The first value of an object or an array, or NULL; then each next one. */
-static const char *next_value(const char *at, char opening) {
-    at = skip_blanks(at);
-    if (*at != (opening != '\0' ? opening : ','))
-        return NULL;
-    at = skip_blanks(at + 1);
-    return *at == ']' || *at == '}' ? NULL : at;
-}
-
-/* NULL when the object has none of this name. */
-static const char *member(const char *object, const char *name) {
-    size_t length = strlen(name);
-    for (const char *at = next_value(object, '{'); at != NULL; at = next_value(at, '\0')) {
-        const char *value = skip_blanks(skip_value(at)) + 1;
-        if (strncmp(at + 1, name, length) == 0 && at[1 + length] == '"')
-            return skip_blanks(value);
-        at = skip_value(value);
-    }
-    return NULL;
-}
-
-/* A string, with its simple escapes taken out. */
-static char *string_of(const char *at) {
-    char *text = strndup(at + 1, (size_t)(skip_value(at) - at) - 2), *to = text;
-    for (const char *from = text; *from != '\0'; from++)
+/* The next string, with its simple escapes taken out. */
+static char *take_string(void) {
+    char *from = cursor + strcspn(cursor, "\""), *text = from + (*from != '\0'), *to = text;
+    for (from = text; *from != '"' && *from != '\0'; from++)
         if (*from == '\\' && from[1] == 'u') {
             *to++ = ' '; /* a control character */
             from += 5;
         } else
             *to++ = *(from += *from == '\\');
+    cursor = from + (*from != '\0');
     *to = '\0';
     return text;
 }
 
-static const char *needed(const char *object, const char *name, char first) {
-    const char *value = member(object, name);
-    if (value == NULL || *value != first)
-        die("%s: \"%s\" is expected, as build/bench writes it", file_name, name);
-    return value;
+static void take_name(const char *name) {
+    if (strcmp(take_string(), name) != 0)
+        errx(1, "%s: \"%s\" is expected, as build/bench writes it", file_name, name);
+}
+
+static char *take(const char *name) {
+    take_name(name);
+    return take_string();
 }
 
 /* ---- Figures ------------------------------------------------------------------------------ */
@@ -113,14 +77,15 @@ struct samples {
 
 static struct result {
     size_t program;
-    char *group, *item, *unit, *failed; /* failed: the reason, or NULL */
+    char *group, *item, *unit, *remark; /* the remark: why it failed, or what moves its median */
     struct samples all, medians;        /* in order; the medians are those of several processes */
 } results[RESULTS_MAX];
 static size_t result_count;
 
-static struct program { char *name, *version; } programs[PROGRAMS_MAX];
-static size_t program_count, floor_program = PROGRAMS_MAX;
-static const char *run; /* the whole text */
+static struct program { char *name, *version; } programs[PROGRAMS_MAX]; /* the first: the floor */
+static size_t program_count;
+static char *machine, *date, *command, *method;
+static struct bytes warnings; /* lines */
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -130,13 +95,19 @@ static int by_value(const void *a, const void *b) {
 static void keep(struct samples *s, double value) {
     s->at = realloc(s->at, (s->count + 1) * sizeof *s->at);
     if (s->at == NULL)
-        die("no memory");
+        err(1, "samples");
     s->at[s->count++] = value;
 }
 
-/* Nearest rank. */
+/* Nearest rank, of what is in order. */
 static double percentile(const struct samples *s, size_t percent) {
     return s->count == 0 ? 0 : s->at[(s->count * percent + 99) / 100 - 1];
+}
+
+static double sort_for_median(struct samples *s) {
+    if (s->count > 0)
+        qsort(s->at, s->count, sizeof *s->at, by_value);
+    return percentile(s, 50);
 }
 
 /* The median lies between the samples of rank r and n + 1 - r unless fewer than r of n coins fall on
@@ -161,55 +132,79 @@ static bool interval(const struct result *r, double *low, double *high) {
     return rank > 0;
 }
 
-static const struct result *find(size_t program, const char *group, const char *item) {
-    for (const struct result *r = results; r < results + result_count; r++)
+static struct result *find(size_t program, const char *group, const char *item) {
+    for (struct result *r = results; r < results + result_count; r++)
         if (r->program == program && strcmp(r->group, group) == 0 && strcmp(r->item, item) == 0)
             return r;
     return NULL;
 }
 
-static double p50(const struct result *r) {
-    return r == NULL ? 0 : percentile(&r->all, 50);
+static bool is_processor_time(const struct result *r) {
+    return strstr(r->item, "processor time") != NULL;
+}
+
+/* The figure that is compared and drawn; 0 where there is none. */
+static double figure(const struct result *r) {
+    return r == NULL ? 0 : percentile(&r->all, is_processor_time(r) ? 10 : 50);
 }
 
 /* 0 where there is nothing to compare, or to compare with. */
 static double floor_of(const struct result *r) {
     bool none = r->all.count == 0 || strstr(r->item, "waiting") != NULL;
-    return none ? 0 : p50(find(floor_program, r->group, r->item));
+    return none ? 0 : figure(find(0, r->group, r->item));
 }
 
-static void read_samples(struct result *r, const char *at) {
-    for (at = next_value(at, '['); at != NULL; at = next_value(at, '\0')) {
+/* Says of the program that suffers that it does, by what it does to the median. Of waiting there may be
+ * one sample for several times. */
+static void remark_waiting(const struct result *waiting) {
+    char item[64];
+    snprintf(item, sizeof item, "%.*s", (int)strcspn(waiting->item, ","), waiting->item);
+    struct result *r = find(waiting->program, waiting->group, item);
+    struct samples whole = {0}, without = {0};
+    for (size_t i = 0; r != NULL && waiting->all.count > 0 && i < r->all.count; i++) {
+        keep(&whole, r->all.at[i]);
+        keep(&without,
+             fmax(0, r->all.at[i] - waiting->all.at[i * waiting->all.count / r->all.count]));
+    }
+    double part = 1 - sort_for_median(&without) / sort_for_median(&whole);
+    if (part > much_waiting && *r->remark == '\0') {
+        struct bytes remark = {0};
+        bytes_format(&remark, "%.0f %% of p50 is waiting for a processor", part * 100);
+        bytes_append(&remark, "", 1);
+        r->remark = remark.data;
+    }
+    free(whole.at);
+    free(without.at);
+}
+
+/* Those of all processes stay in the order of measuring for now. */
+static void read_samples(struct result *r) {
+    take_name("samples");
+    while (is_more()) {
         struct samples process = {0};
-        const char *value = next_value(at, '[');
-        for (; value != NULL; value = next_value(skip_value(value), '\0')) {
-            keep(&process, strtod(value, NULL));
+        while (is_more()) {
+            keep(&process, strtod(cursor, &cursor));
             keep(&r->all, process.at[process.count - 1]);
         }
-        qsort(process.at, process.count, sizeof *process.at, by_value);
-        if (process.count > 0)
-            keep(&r->medians, percentile(&process, 50));
+        keep(&r->medians, sort_for_median(&process));
         free(process.at);
-        at = skip_value(at);
     }
-    qsort(r->all.at, r->all.count, sizeof *r->all.at, by_value);
-    qsort(r->medians.at, r->medians.count, sizeof *r->medians.at, by_value);
+    sort_for_median(&r->medians);
 }
 
-static void read_result(const char *object) {
+static void read_result(void) {
     struct result *r = &results[result_count];
-    char *name = string_of(needed(object, "program", '"'));
+    char *name = take("program");
     while (r->program < program_count && strcmp(programs[r->program].name, name) != 0)
         r->program++;
-    if (r->program == program_count || result_count + 1 == RESULTS_MAX)
-        die("%s: too many results, or one of a program that is not listed: %s", file_name, name);
-    r->group = string_of(needed(object, "group", '"'));
-    r->item = string_of(needed(object, "item", '"'));
-    r->unit = string_of(needed(object, "unit", '"'));
-    r->failed = member(object, "failed") == NULL ? NULL : string_of(needed(object, "failed", '"'));
-    read_samples(r, needed(object, "samples", '['));
-    free(name);
-    result_count++;
+    if (r->program == program_count || ++result_count == RESULTS_MAX)
+        errx(1, "%s: too many results, or one of a program that is not listed: %s", file_name,
+             name);
+    r->group = take("group");
+    r->item = take("item");
+    r->unit = take("unit");
+    r->remark = take("failed");
+    read_samples(r);
 }
 
 static void read_run(const char *path) {
@@ -221,119 +216,105 @@ static void read_run(const char *path) {
     while (file != NULL && (n = fread(block, 1, sizeof block, file)) > 0)
         bytes_append(&text, block, n);
     if (file == NULL || ferror(file) || fclose(file) != 0)
-        die("%s:", path);
+        err(1, "%s", path);
     if (!json_is_valid(text.data, text.length, &wrong))
-        die("%s: JSON is expected, and it is none from byte %zu on", path, wrong);
+        errx(1, "%s: JSON is expected, and it is none from byte %zu on", path, wrong);
     bytes_append(&text, "", 1);
-    run = text.data;
-    char *least = string_of(needed(run, "floor", '"'));
-    const char *at = next_value(needed(run, "programs", '['), '[');
-    for (; at != NULL && program_count < PROGRAMS_MAX; at = next_value(skip_value(at), '\0')) {
-        struct program *p = &programs[program_count];
-        p->name = string_of(needed(at, "name", '"'));
-        p->version = string_of(needed(at, "version", '"'));
-        if (strcmp(p->name, least) == 0)
-            floor_program = program_count;
-        program_count++;
+    cursor = text.data;
+    machine = take("machine");
+    date = take("date");
+    command = take("command");
+    method = take("method");
+    take_name("programs");
+    for (; is_more() && program_count < PROGRAMS_MAX; program_count++) {
+        programs[program_count].name = take("name");
+        programs[program_count].version = take("version");
     }
-    at = next_value(needed(run, "results", '['), '[');
-    for (; at != NULL; at = next_value(skip_value(at), '\0'))
-        read_result(at);
-    free(least);
+    take_name("warnings");
+    while (is_more())
+        bytes_format(&warnings, "warning: %s\n", take_string());
+    take_name("results");
+    while (is_more())
+        read_result();
+    for (size_t i = 0; i < result_count; i++)
+        if (strstr(results[i].item, ", waiting to run") != NULL)
+            remark_waiting(&results[i]);
+    for (size_t i = 0; i < result_count; i++)
+        sort_for_median(&results[i].all);
 }
 
 /* ---- Tables and CSV ----------------------------------------------------------------------- */
 
-enum { ITEM_WIDTH = 34, NUMBER_WIDTH = 9 };
+enum { ITEM_WIDTH = 34, NAME_WIDTH = 16, NUMBER_WIDTH = 9 };
 
-enum { FIGURES = 7 };
-static const char *const heads[FIGURES] = {"p50",     "95 % from", "to", "- floor",
-                                           "x floor", "p90",       "p99"};
+enum { FIGURES = 8, RATIO = 5 };
+static const char *const heads[FIGURES] = {"p10",     "p50",     "95 % from", "to",
+                                           "- floor", "x floor", "p90",       "p99"};
 
 /* In the unit of the result, but for the ratio; NAN where there is none. */
 static void figures_of(const struct result *r, double figures[FIGURES]) {
-    double least = floor_of(r), low, high;
+    double least = floor_of(r), low, high, none = (double)NAN;
     bool known = interval(r, &low, &high);
-    figures[0] = r->all.count > 0 ? p50(r) : (double)NAN;
-    figures[1] = known ? low : (double)NAN;
-    figures[2] = known ? high : (double)NAN;
-    figures[3] = least > 0 ? p50(r) - least : (double)NAN;
-    figures[4] = least > 0 ? p50(r) / least : (double)NAN;
-    figures[5] = r->all.count > 1 ? percentile(&r->all, 90) : (double)NAN;
-    figures[6] = r->all.count >= TAIL_SAMPLES ? percentile(&r->all, 99) : (double)NAN;
+    figures[0] = r->all.count > 1 ? percentile(&r->all, 10) : none;
+    figures[1] = r->all.count > 0 ? percentile(&r->all, 50) : none;
+    figures[2] = known ? low : none;
+    figures[3] = known ? high : none;
+    figures[4] = least > 0 ? figure(r) - least : none;
+    figures[RATIO] = least > 0 ? figure(r) / least : none;
+    figures[6] = r->all.count > 1 ? percentile(&r->all, 90) : none;
+    figures[7] = r->all.count >= TAIL_SAMPLES ? percentile(&r->all, 99) : none;
 }
 
 /* Three significant digits are more than the machine's noise leaves. */
-static void print_row(const struct result *r, int name_width) {
+static void print_row(const struct result *r) {
     bool time = strcmp(r->unit, "ns") == 0;
     double figures[FIGURES];
     char item[96];
     snprintf(item, sizeof item, "%s%s%s", r->item, *r->unit == '\0' ? "" : ", ",
              time ? "\302\265s" : r->unit);
-    printf("| %-*s | %-*s ", ITEM_WIDTH + time, item, name_width, programs[r->program].name);
+    printf("| %-*s | %-*s | %5zu ", ITEM_WIDTH + time, item, NAME_WIDTH, programs[r->program].name,
+           r->all.count);
     figures_of(r, figures);
-    for (size_t i = 0; i < FIGURES && r->all.count > 0; i++) {
-        double value = figures[i] / (time && i != 4 ? 1000 : 1), size = fabs(value);
-        if (i == 0)
-            printf("| %5zu ", r->all.count);
+    for (size_t i = 0; i < FIGURES; i++) {
+        double value = figures[i] / (time && i != RATIO ? 1000 : 1), size = fabs(value);
+        int digits = size >= 100 || value == floor(value) ? 0 : size < 10 ? 2 : 1;
         if (isnan(value))
             printf("| %*s ", NUMBER_WIDTH, "-");
         else
-            printf("| %*.*f ", NUMBER_WIDTH,
-                   size >= 100 || value == floor(value) ? 0
-                   : size < 10                          ? 2
-                                                        : 1,
-                   value);
+            printf("| %*.*f ", NUMBER_WIDTH, digits, value);
     }
-    printf(r->failed == NULL ? "|\n" : "| failed: %s |\n", r->failed);
+    printf("| %s |\n", r->remark);
 }
 
-/* Markdown that is aligned for the terminal too. The items in the order of measuring, each for one
- * program below the other. */
-static void print_group(const char *group, int name_width) {
+/* Markdown that is aligned for the terminal too. */
+static void print_head(const char *group) {
     static const char dashes[] = "------------------------------------------------------------";
-    printf("\n| %-*s | %-*s |     n ", ITEM_WIDTH, group, name_width, "program");
+    printf("\n| %-*s | %-*s |     n ", ITEM_WIDTH, group, NAME_WIDTH, "program");
     for (size_t i = 0; i < FIGURES; i++)
         printf("| %*s ", NUMBER_WIDTH, heads[i]);
-    printf("|\n|%.*s|%.*s|------:", ITEM_WIDTH + 2, dashes, name_width + 2, dashes);
+    printf("| remark |\n|%.*s|%.*s|------:", ITEM_WIDTH + 2, dashes, NAME_WIDTH + 2, dashes);
     for (size_t i = 0; i < FIGURES; i++)
         printf("|%.*s:", NUMBER_WIDTH + 1, dashes);
-    puts("|");
-    for (const struct result *r = results; r < results + result_count; r++) {
-        bool seen = strcmp(r->group, group) != 0;
-        for (const struct result *before = results; before < r; before++)
-            seen |= strcmp(before->group, group) == 0 && strcmp(before->item, r->item) == 0;
-        for (size_t i = 0; i < program_count && !seen; i++)
-            if (find(i, group, r->item) != NULL)
-                print_row(find(i, group, r->item), name_width);
-    }
+    puts("|--------|");
 }
 
 static void print_tables(void) {
-    size_t name_width = sizeof "program" - 1;
-    printf("%s, %s\n%s\n%s\n", string_of(needed(run, "machine", '"')),
-           string_of(needed(run, "date", '"')), string_of(needed(run, "command", '"')),
-           string_of(needed(run, "method", '"')));
+    printf("%s, %s\n%s\n%s\n", machine, date, command, method);
     puts("95 %: where the median lies, by ranks; of several processes, by those of their medians.");
-    for (size_t i = 0; i < program_count; i++) {
-        name_width = strlen(programs[i].name) > name_width ? strlen(programs[i].name) : name_width;
+    puts("Compared with the floor: p50; of processor times p10, to which other load adds least.");
+    for (size_t i = 0; i < program_count; i++)
         if (*programs[i].version != '\0')
             printf("%s: %s\n", programs[i].name, programs[i].version);
-    }
-    const char *at = next_value(needed(run, "warnings", '['), '[');
-    for (; at != NULL; at = next_value(skip_value(at), '\0'))
-        printf("warning: %s\n", string_of(at));
+    fwrite(warnings.data, 1, warnings.length, stdout);
     for (const struct result *r = results; r < results + result_count; r++) {
-        bool seen = false;
-        for (const struct result *before = results; before < r; before++)
-            seen |= strcmp(before->group, r->group) == 0;
-        if (!seen)
-            print_group(r->group, (int)name_width);
+        if (r == results || strcmp(r[-1].group, r->group) != 0)
+            print_head(r->group);
+        print_row(r);
     }
 }
 
 static void print_csv(void) {
-    puts("program,group,item,unit,n,p50,low,high,above_floor,ratio,p90,p99,failed");
+    puts("program,group,item,unit,n,p10,p50,low,high,above_floor,ratio,p90,p99,remark");
     for (const struct result *r = results; r < results + result_count; r++) {
         double figures[FIGURES];
         figures_of(r, figures);
@@ -341,9 +322,9 @@ static void print_csv(void) {
                r->all.count);
         for (size_t i = 0; i < FIGURES; i++)
             printf(isnan(figures[i]) ? "," : ",%.6g", figures[i]);
-        for (char *quote = r->failed; quote != NULL && (quote = strchr(quote, '"')) != NULL;)
+        for (char *quote = r->remark; (quote = strchr(quote, '"')) != NULL;)
             *quote = '\'';
-        printf(",\"%s\"\n", r->failed == NULL ? "" : r->failed);
+        printf(",\"%s\"\n", r->remark);
     }
 }
 
@@ -354,11 +335,10 @@ enum {
     MARGIN = 26,
     LEFT = 160, /* of the plots, behind the names */
     DOT_ROW = 22,
-    DOTS = 265,       /* width of a plot of dots, without the figures behind */
-    SECOND = 555,     /* left of the second one beside it */
-    PLOT = 610,       /* width of the last plot, before its names */
-    CURVES = 300,     /* height of the last plot */
-    NAME_LENGTH = 16, /* that fits before LEFT */
+    DOTS = 265,   /* width of a plot of dots, without the figures behind */
+    SECOND = 555, /* left of the second one beside it */
+    PLOT = 610,   /* width of the last plot, before its names */
+    CURVES = 300, /* height of the last plot */
     COLORS = 8,
 };
 
@@ -478,56 +458,38 @@ static void add_grid(const struct axis *a, double from, double to) {
         }
 }
 
-/* Cut where it would run off the picture; never within a character of UTF-8. */
-static void add_name(double x, double y, const char *classes, const char *name, const char *more) {
-    int length = (int)strlen(name), kept = length > NAME_LENGTH ? NAME_LENGTH - 1 : length;
-    while (kept < length && kept > 0 && (name[kept] & 0xc0) == 0x80)
-        kept--;
-    add_text(x, y, classes, "%.*s%s%s", kept, name, kept < length ? "\342\200\246" : "", more);
-}
-
 /* Floors are grey, and the first program beside them is the one this is all about. */
 static size_t color_of(size_t program) {
-    size_t place = 0;
-    for (size_t i = 0; i <= program; i++)
-        place += i != floor_program && strncmp(programs[i].name, "floor", 5) != 0;
-    bool is_floor = program == floor_program || strncmp(programs[program].name, "floor", 5) == 0;
-    return is_floor ? 0 : place == 1 ? 1 : 2 + (place - 2) % (COLORS - 2);
+    if (program == 0 || strncmp(programs[program].name, "floor", 5) == 0)
+        return 0;
+    return program == 1 ? 1 : 2 + program % (COLORS - 2);
 }
 
-static void sort_programs(void) {
-    for (size_t i = 0; i < program_count; i++) {
-        double start = p50(find(i, "cold", "first poll"));
-        size_t at = i;
-        for (; at > 0; at--) {
-            double before = p50(find(order[at - 1], "cold", "first poll"));
-            if (start <= 0 || (before > 0 && before <= start))
-                break;
-            order[at] = order[at - 1];
-        }
-        order[at] = i;
-    }
+static int by_start(const void *a, const void *b) {
+    double x = figure(find(*(const size_t *)a, "cold", "first poll"));
+    double y = figure(find(*(const size_t *)b, "cold", "first poll"));
+    return x == 0 || y == 0 ? (x == 0) - (y == 0) : (x > y) - (x < y);
 }
 
 /* ---- Picture: dots ------------------------------------------------------------------------ */
 
-/* Medians, with their intervals; of times also how far above the floor they are. */
+/* Medians, with their intervals; of times also how far above the floor they are, where that says more
+ * than the whole. */
 static void add_dot(const struct result *r, const struct axis *a, double y) {
-    double low, high, dot = on_axis(a, p50(r)), behind = dot;
+    double low, high, value = figure(r), dot = on_axis(a, value), behind = dot;
+    char above[40] = "";
     add_line("grid", a->at, y, dot, y);
     bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(r->program));
-    if (r->all.count > 1 && interval(r, &low, &high)) {
+    if (!is_processor_time(r) && interval(r, &low, &high)) {
         behind = on_axis(a, high);
         add_line("wide", on_axis(a, low), y, behind, y);
     }
     add_circle("fill", dot, y, 4);
     bytes_text(&picture, "</g>\n");
-    /* Where it says more than the whole. */
-    char above[40] = "";
-    if (a->units == &times && floor_of(r) < p50(r) && p50(r) < 10 * floor_of(r))
-        snprintf(above, sizeof above, "  +%s", readable(p50(r) - floor_of(r), &times));
+    if (a->units == &times && floor_of(r) < value && value < 10 * floor_of(r))
+        snprintf(above, sizeof above, "  +%s", readable(value - floor_of(r), &times));
     add_text(fmax(dot + 9, behind + 5), y + 4.5, "ink number halo", "%s%s",
-             readable(p50(r), a->units), above);
+             readable(value, a->units), above);
 }
 
 static void add_dots(double x, double top, const char *title, const char *group, const char *item,
@@ -536,7 +498,7 @@ static void add_dots(double x, double top, const char *title, const char *group,
     double bottom = top + 16 + (double)DOT_ROW * (double)program_count;
     add_text(x, top, "ink head", "%s", title);
     for (size_t i = 0; i < program_count; i++)
-        take_in(&a, p50(find(i, group, item)));
+        take_in(&a, figure(find(i, group, item)));
     if (a.low > a.high)
         return;
     widen(&a);
@@ -544,10 +506,10 @@ static void add_dots(double x, double top, const char *title, const char *group,
     for (size_t i = 0; i < program_count; i++) {
         const struct result *r = find(order[i], group, item);
         double y = top + 28 + (double)DOT_ROW * (double)i;
-        if (p50(r) > 0)
+        if (figure(r) > 0)
             add_dot(r, &a, y);
         else
-            add_text(x + 4, y + 4, "soft small", r == NULL || r->failed == NULL ? "-" : "failed");
+            add_text(x + 4, y + 4, "soft small", r == NULL ? "-" : "failed");
     }
 }
 
@@ -564,8 +526,8 @@ static double add_all_dots(double top) {
         {"Files mapped, with interpreter, libraries", "cost", "files mapped", &sizes}};
     for (size_t i = 0; i < sizeof plots / sizeof plots[0]; i++) {
         for (size_t j = 0; j < program_count && i % 2 == 0; j++)
-            add_name(LEFT - 14, top + 32 + (double)DOT_ROW * (double)j, "ink name end",
-                     programs[order[j]].name, "");
+            add_text(LEFT - 14, top + 32 + (double)DOT_ROW * (double)j, "ink name end", "%s",
+                     programs[order[j]].name);
         add_dots(i % 2 == 0 ? LEFT : SECOND, top, plots[i].title, plots[i].group, plots[i].item,
                  plots[i].units);
         top += i % 2 == 0 ? 0 : (double)DOT_ROW * (double)program_count + 72;
@@ -582,43 +544,50 @@ static const struct {
     {"16 B", 16}, {"2 KB", 2048}, {"100 KB", 102400}, {"1 MB", 1048576}, {"6 MB", 6291456}};
 enum { EVENTS = sizeof events / sizeof events[0] };
 
-static void add_curve(size_t program, const struct axis *x, const struct axis *y) {
-    bytes_format(&picture, "<g class=\"c%zu\">\n<path class=\"stroke\" d=\"", color_of(program));
-    for (size_t i = 0, points = 0; i < EVENTS; i++) {
-        double time = p50(find(program, "warm Content-Length", events[i].item));
-        if (time > 0)
-            bytes_format(&picture, "%c%.1f %.1f", points++ == 0 ? 'M' : 'L',
-                         on_axis(x, events[i].size), on_axis(y, time));
-    }
-    bytes_text(&picture, "\"/>\n</g>\n");
+static double time_of(size_t program, size_t event) {
+    return figure(find(program, "warm Content-Length", events[event].item));
 }
 
-/* Names at the right ends of the curves, from the highest down, none over another. */
+static void add_curve(size_t program, const struct axis *x, const struct axis *y) {
+    bytes_format(&picture, "<path class=\"stroke c%zu\" d=\"", color_of(program));
+    for (size_t i = 0, points = 0; i < EVENTS; i++)
+        if (time_of(program, i) > 0)
+            bytes_format(&picture, "%c%.1f %.1f", points++ == 0 ? 'M' : 'L',
+                         on_axis(x, events[i].size), on_axis(y, time_of(program, i)));
+    bytes_text(&picture, "\"/>\n");
+}
+
+/* The largest event that it has served, -1 if none. */
+static int last_event(size_t program) {
+    int last = EVENTS - 1;
+    while (last >= 0 && time_of(program, (size_t)last) <= 0)
+        last--;
+    return last;
+}
+
+/* The slowest first, by the ends of their curves. */
+static int by_end(const void *a, const void *b) {
+    size_t one = *(const size_t *)a, other = *(const size_t *)b;
+    double x = time_of(one, (size_t)last_event(one)), y = time_of(other, (size_t)last_event(other));
+    return (x < y) - (x > y);
+}
+
+/* At the right ends of the curves, from the highest down, none over another. */
 static void add_curve_names(const struct axis *x, const struct axis *y) {
-    double taken = -1e9, ends[PROGRAMS_MAX], sizes_at[PROGRAMS_MAX];
-    for (size_t i = 0; i < program_count; i++) {
-        ends[i] = 1e9;
-        for (size_t j = 0; j < EVENTS; j++)
-            if (p50(find(i, "warm Content-Length", events[j].item)) > 0) {
-                ends[i] = on_axis(y, p50(find(i, "warm Content-Length", events[j].item)));
-                sizes_at[i] = events[j].size;
-            }
-    }
-    for (size_t done = 0; done < program_count; done++) {
-        size_t next = 0;
-        for (size_t i = 1; i < program_count; i++)
-            next = ends[i] < ends[next] ? i : next;
-        if (ends[next] > 1e8)
-            return;
-        double at = fmax(ends[next], taken + 14), right = x->at + x->length;
-        bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(next));
-        add_circle("fill", on_axis(x, sizes_at[next]), ends[next], 3);
-        add_line("ring", right + 4, ends[next], right + 18, at);
-        add_name(right + 22, at + 4, "fill small name", programs[next].name,
-                 sizes_at[next] < events[EVENTS - 1].size ? ", failed beyond" : "");
+    double at = -1e9, right = x->at + x->length;
+    qsort(order, program_count, sizeof order[0], by_end);
+    for (const size_t *p = order; p < order + program_count; p++) {
+        int last = last_event(*p);
+        if (last < 0)
+            continue;
+        double end = on_axis(y, time_of(*p, (size_t)last));
+        at = fmax(end, at + 14);
+        bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(*p));
+        add_circle("fill", on_axis(x, events[last].size), end, 3);
+        add_line("ring", right + 4, end, right + 18, at);
+        add_text(right + 22, at + 4, "fill small name", "%s%s", programs[*p].name,
+                 last < EVENTS - 1 ? ", failed beyond" : "");
         bytes_text(&picture, "</g>\n");
-        taken = at;
-        ends[next] = 1e9;
     }
 }
 
@@ -628,7 +597,7 @@ static double add_curves(double top) {
     for (size_t j = 0; j < EVENTS; j++) {
         take_in(&x, events[j].size);
         for (size_t i = 0; i < program_count; i++)
-            take_in(&y, p50(find(i, "warm Content-Length", events[j].item)));
+            take_in(&y, time_of(i, j));
     }
     if (y.low > y.high)
         return top;
@@ -649,16 +618,18 @@ static double add_curves(double top) {
 }
 
 static bool write_picture(const char *path) {
-    sort_programs();
+    for (size_t i = 0; i < program_count; i++)
+        order[i] = i;
+    qsort(order, program_count, sizeof order[0], by_start);
     double y = add_curves(add_all_dots(106));
     add_text(MARGIN, 40, "ink title", "Lambda runtimes: start, service, size and memory");
     add_text(MARGIN, 62, "ink",
              "A process on this machine, not Lambda's cold start. Medians; bars: "
              "their 95 %% intervals; +: above the floor. All scales are logarithmic.");
-    add_text(MARGIN, y, "soft small", "%s", string_of(needed(run, "machine", '"')));
-    add_text(WIDTH - MARGIN, y, "soft small end", "%s", string_of(needed(run, "date", '"')));
-    add_text(MARGIN, y + 16, "soft small", "%.100s", string_of(needed(run, "command", '"')));
-    if (next_value(needed(run, "warnings", '['), '[') != NULL)
+    add_text(MARGIN, y, "soft small", "%s", machine);
+    add_text(WIDTH - MARGIN, y, "soft small end", "%s", date);
+    add_text(MARGIN, y + 16, "soft small", "%.100s", command);
+    if (warnings.length > 0)
         add_text(WIDTH - MARGIN, y + 16, "soft small end", "There were warnings: see the tables.");
     bytes_append(&picture, "", 1);
     int height = (int)y + 36;
@@ -676,15 +647,15 @@ int main(int count, char **arguments) {
     bool csv = count == 3 && strcmp(arguments[1], "--csv") == 0;
     bool svg = count == 4 && strcmp(arguments[1], "--svg") == 0;
     if (!csv && !svg && (count != 2 || arguments[1][0] == '-'))
-        die("expected: report [--csv | --svg PICTURE.svg] FILE.json");
+        errx(1, "expected: report [--csv | --svg PICTURE.svg] FILE.json");
     read_run(arguments[count - 1]);
     if (svg && !write_picture(arguments[2]))
-        die("writing %s:", arguments[2]);
+        err(1, "writing %s", arguments[2]);
     if (csv)
         print_csv();
     else if (!svg)
         print_tables();
     if (fclose(stdout) != 0)
-        die("writing to stdout:");
+        err(1, "writing to stdout");
     return 0;
 }
