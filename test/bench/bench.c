@@ -7,7 +7,7 @@
  *          response, without the rest between them. Before each of these starts comes one of the
  *          floor that does not count: all follow the same predecessor, as a heavy one slows
  *          whoever comes next
- *   cost   page faults and private memory of the same starts; package, mapped files, system calls
+ *   cost   page faults and private memory of the same starts; package, mapped files
  *   warm   from the first byte of an event sent to the whole next poll received; every response is
  *          compared byte for byte. The other programs are frozen meanwhile, as Lambda freezes them
  *
@@ -17,8 +17,7 @@
  *
  *   bench FLOOR [NAME=]PATH ...      bench --help
  *
- * First come the programs and Lambda's part in the conversation, then what is measured, then how
- * it is written. Linux: /proc, strace, sched_setaffinity.
+ * Linux: /proc, sched_setaffinity.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE 1
@@ -55,25 +54,20 @@ enum {
     PROGRAMS_MAX = 14,          /* as many as a picture can show, two of them floors */
     ARGUMENTS_MAX = 16,         /* of one program */
     CONNECTIONS_MAX = 8,        /* that one program holds open at once; clients keep one or two */
-    CHILDREN_MAX = 64,          /* of one thread */
-    SAMPLES_MAX = 2000,         /* of a kind: all invocations of a case, and the most --starts */
     SLICE_MS = 100,             /* of the patience: how soon it is seen that a program ended */
     RECEIVED_MAX = 7 * 1048576, /* one request: Lambda's 6 MB and a generous head */
     QUOTED_MAX = 100,           /* of a body in a message */
     WARM_UP = 3,                /* invocations before the first that counts */
     BLOCK = 4,                  /* invocations of one program before it is another's turn */
-    TRACED_INVOCATIONS = 10,
-    REST_MS = 2,     /* between two looks whether a program has come to rest */
-    REST_LOOKS = 40, /* at most: one with a timer never does */
+    REST_MS = 2,                /* between two looks whether a program has come to rest */
+    REST_LOOKS = 40,            /* at most: one with a timer never does */
+    WARM_NS = 300000000, /* a slow program gets fewer invocations, so that a run with it ends */
     STARTS = 300,
     QUICK_STARTS = 30,
     PROCESSES = 10,      /* for each warm case: it is a process's luck where its pages lie */
     QUICK_PROCESSES = 6, /* the fewest that give their medians an interval */
     QUICK = 8,           /* --quick does this part of the invocations of each process */
 };
-
-/* A slow program gets fewer invocations, so that a run with it ends. */
-static const uint64_t warm_ns = 300000000;
 
 static const struct event_case {
     const char *name;
@@ -88,37 +82,30 @@ enum { EVENT_CASES = sizeof event_cases / sizeof event_cases[0] };
 
 static struct {
     const char *cpu, *output;
-    unsigned starts, seed, patience, largest, events, quick; /* starts 0: as usual */
-} options = {.cpu = "last",
-             .output = "bench.json",
-             .seed = 1,
-             .patience = 10,
-             .largest = UINT_MAX,
-             .events = UINT_MAX};
+    unsigned starts, seed, patience, largest, events; /* starts 0: as usual */
+    bool quick;
+} options = {"last", "bench.json", 0, 1, 10, UINT_MAX, UINT_MAX, false};
 
 /* ---- Messages ----------------------------------------------------------------------------- */
 
 static struct bytes warnings; /* JSON strings, each with a comma before it */
 
 /* On stderr, and in the file. */
-__attribute__((format(printf, 1, 2))) static void add_warning(const char *format, ...) {
-    char text[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    fprintf(stderr, "bench: warning: %s\n", text);
+static void add_warning(const char *name, const char *what) {
+    struct bytes text = {0};
+    bytes_format(&text, "%s %s", name, what);
+    fprintf(stderr, "bench: warning: %.*s\n", (int)text.length, text.data);
     bytes_text(&warnings, warnings.length == 0 ? "\n  " : ",\n  ");
-    json_string(&warnings, text, strlen(text));
+    json_string(&warnings, text.data, text.length);
+    bytes_free(&text);
 }
 
 /* ---- Samples ------------------------------------------------------------------------------ */
 
-/* Times in nanoseconds, as a rule; in the order of measuring. */
+/* Times in nanoseconds, as a rule; in the order of measuring, as JSON: an array for each process. */
 struct samples {
-    uint64_t at[SAMPLES_MAX];
-    size_t count, ends[PROCESSES]; /* where those of each process end, if of several */
-    size_t ended;
+    struct bytes text;
+    bool next_process;
 };
 
 /* What is measured of a program, in an order in which the times of a case come first. */
@@ -128,14 +115,10 @@ enum series {
     WAITING,
     TIMES,
     RESPONSE = TIMES,
-    FAULTS_AT_POLL,
-    FAULTS_AFTER,
+    FAULTS,
     MEMORY,
     PACKAGE,
-    EXECUTABLE,
     MAPPED,
-    CALLS_AT_POLL,
-    CALLS_EACH,
     SERIES
 };
 
@@ -145,14 +128,10 @@ static const char *const series_names[SERIES][2] = {
     [PROCESSOR] = {", processor time", "ns"},
     [WAITING] = {", waiting to run", "ns"},
     [RESPONSE] = {"first response", "ns"},
-    [FAULTS_AT_POLL] = {"page faults to the first poll", ""},
-    [FAULTS_AFTER] = {"page faults after a response", ""},
+    [FAULTS] = {"page faults after a response", ""},
     [MEMORY] = {"private memory after a response", "KiB"},
     [PACKAGE] = {"package, zipped", "bytes"},
-    [EXECUTABLE] = {"executable", "bytes"},
-    [MAPPED] = {"files mapped", "bytes"},
-    [CALLS_AT_POLL] = {"system calls to the first poll", ""},
-    [CALLS_EACH] = {"system calls for each invocation", ""}};
+    [MAPPED] = {"files mapped", "bytes"}};
 
 static uint64_t now_ns(clockid_t clock) {
     struct timespec t;
@@ -166,8 +145,35 @@ static uint64_t minus(uint64_t a, uint64_t b) {
 }
 
 static void keep(struct samples *to, uint64_t sample) {
-    if (to->count < SAMPLES_MAX)
-        to->at[to->count++] = sample;
+    const char *before = to->text.length == 0 ? "[" : to->next_process ? "], [" : ", ";
+    bytes_format(&to->text, "%s%llu", before, (unsigned long long)sample);
+    to->next_process = false;
+}
+
+/* ---- Files ----------------------------------------------------------------------------- */
+
+/* With a NUL behind. */
+static bool read_file(const char *path, struct bytes *to) {
+    char block[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n;
+    while ((n = read(fd, block, sizeof block)) > 0)
+        bytes_append(to, block, (size_t)n);
+    close(fd);
+    bytes_append(to, "", 1);
+    return n == 0;
+}
+
+__attribute__((format(printf, 2, 3))) static bool read_proc(struct bytes *to, const char *format,
+                                                            ...) {
+    char path[64];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(path, sizeof path, format, arguments);
+    va_end(arguments);
+    return read_file(path, to);
 }
 
 /* ---- Programs ----------------------------------------------------------------------------- */
@@ -182,13 +188,12 @@ static struct program {
     pid_t pid; /* 0 while it does not run; its process group has the same number */
     struct pollfd sockets[1 + CONNECTIONS_MAX]; /* the listener, and its connections */
     nfds_t socket_count;
-    bool connected;   /* since it was started */
     int polling;      /* the connection of its last poll; 0 before the first */
     unsigned silence; /* slices since something was received */
     struct samples samples[SERIES];
     uint64_t spent;   /* on the invocations of this process */
     char reason[512]; /* why there are no samples in the case at hand; empty otherwise */
-    bool broken;      /* for that reason in no case */
+    bool broken;      /* it never started */
 } programs[PROGRAMS_MAX], *turn[PROGRAMS_MAX];
 
 static size_t program_count;
@@ -232,10 +237,8 @@ static void set_path(struct program *p, const char *path) {
 
 /* Behind the path there may be arguments, unless the whole is a path. */
 static void set_arguments(struct program *p, const char *text) {
-    char *copy = strdup(text), *rest = copy, *word;
+    char *rest = access(text, F_OK) == 0 ? NULL : strdup(text), *word;
     size_t count = 0;
-    if (access(text, F_OK) == 0)
-        rest = NULL;
     while (rest != NULL && (word = strsep(&rest, " ")) != NULL)
         if (*word != '\0' && count < ARGUMENTS_MAX)
             p->arguments[count++] = word;
@@ -298,7 +301,7 @@ static bool attempt(struct program *p, void (*step)(struct program *)) {
     stop(p);
     if (!interrupted) {
         dprintf(error_fd, "-- %s %s\n", p->name, p->reason);
-        add_warning("%s %s", p->name, p->reason);
+        add_warning(p->name, p->reason);
     }
     return false;
 }
@@ -309,33 +312,33 @@ static volatile int exec_error; /* the child shares its parent's memory until ex
 
 /* The same for all programs, and little: it is part of what is measured. Lambda too starts a
  * program in its folder, as the leader of a process group. */
-static void become(const struct program *p, char **arguments) {
+static void become(const struct program *p) {
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(null_fd, STDIN_FILENO);
     dup2(null_fd, STDOUT_FILENO);
     dup2(error_fd, STDERR_FILENO);
     if (chdir(p->folder) == 0)
-        execvp(arguments[0], arguments);
+        execv(p->path, p->arguments);
     exec_error = errno;
     _exit(127);
 }
 
 /* Returns when that was. Linux lets the child of vfork call what it likes, as long as it never
  * returns from here. */
-static uint64_t start(struct program *p, char **arguments) {
+static uint64_t start(struct program *p) {
     exec_error = 0;
     setenv("AWS_LAMBDA_RUNTIME_API", p->address, 1);
     setenv("LAMBDA_TASK_ROOT", p->folder, 1);
     uint64_t began = now_ns(CLOCK_MONOTONIC);
     p->pid = vfork();
     if (p->pid == 0)
-        become(p, arguments);
+        become(p);
     if (p->pid < 0)
         err(1, "vfork");
     errno = exec_error;
     if (errno != 0)
-        fail(p, "cannot be started: %s, or what it names in its first line: %s", arguments[0],
+        fail(p, "cannot be started: %s, or what it names in its first line: %s", p->path,
              strerror(errno));
     return began;
 }
@@ -345,22 +348,23 @@ static void drop_connection(struct program *p, size_t index) {
     p->sockets[index] = p->sockets[--p->socket_count];
 }
 
-static size_t children_of(pid_t pid, long task, pid_t children[CHILDREN_MAX]);
-
 /* What has left its process group, and whose parent is gone: it is ours, since prepare has made this
  * process the reaper. */
 static void end_strays(void) {
-    pid_t children[CHILDREN_MAX];
     size_t ended;
     do {
+        struct bytes text = {0};
         ended = 0;
-        for (size_t n = children_of(getpid(), getpid(), children); n > 0; n--) {
+        bool known = read_proc(&text, "/proc/%d/task/%d/children", (int)getpid(), (int)getpid());
+        char *at = text.data;
+        for (pid_t child; known && (child = (pid_t)strtol(at, &at, 10)) > 0;) {
             bool stray = true;
             for (size_t i = 0; i < program_count; i++)
-                stray &= programs[i].pid != children[n - 1];
-            if (stray && kill(children[n - 1], SIGKILL) == 0)
-                ended += waitpid(children[n - 1], NULL, 0) > 0;
+                stray &= programs[i].pid != child;
+            if (stray && kill(child, SIGKILL) == 0)
+                ended += waitpid(child, NULL, 0) > 0;
         }
+        bytes_free(&text);
     } while (ended > 0);
 }
 
@@ -375,7 +379,6 @@ static void stop(struct program *p) {
     while (poll(p->sockets, 1, 0) > 0)
         close(accept(p->sockets[0].fd, NULL, NULL));
     p->pid = p->polling = 0;
-    p->connected = false;
     p->silence = 0;
     end_strays();
 }
@@ -421,7 +424,7 @@ static void wait_on(struct program *p) {
     expect_running(p);
     if (++p->silence >= options.patience * 1000 / SLICE_MS)
         fail(p, "%s for %u s %s",
-             p->connected ? "is silent" : "has not connected to AWS_LAMBDA_RUNTIME_API",
+             p->socket_count > 1 ? "is silent" : "is not connected to AWS_LAMBDA_RUNTIME_API",
              options.patience, when(p));
 }
 
@@ -441,7 +444,6 @@ static void accept_connection(struct program *p) {
         fail(p, "holds more than %d connections open", CONNECTIONS_MAX);
     }
     p->sockets[p->socket_count++] = (struct pollfd){.fd = fd, .events = POLLIN};
-    p->connected = true;
 }
 
 /* Index of a connection with something to read. A program may begin another one at any time. */
@@ -635,30 +637,6 @@ static struct invocation invoke(struct program *p) {
 
 /* ---- What the kernel knows about a program ------------------------------------------------ */
 
-/* With a NUL behind. */
-static bool read_file(const char *path, struct bytes *to) {
-    char block[4096];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n;
-    while ((n = read(fd, block, sizeof block)) > 0)
-        bytes_append(to, block, (size_t)n);
-    close(fd);
-    bytes_append(to, "", 1);
-    return n == 0;
-}
-
-__attribute__((format(printf, 2, 3))) static bool read_proc(struct bytes *to, const char *format,
-                                                            ...) {
-    char path[64];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(path, sizeof path, format, arguments);
-    va_end(arguments);
-    return read_file(path, to);
-}
-
 /* KiB that would be free again if the process ended; 0 where smaps_rollup cannot be read. */
 static uint64_t private_memory(pid_t pid) {
     struct bytes text = {0};
@@ -670,19 +648,6 @@ static uint64_t private_memory(pid_t pid) {
         sscanf(at, " Private_Clean: %llu kB Private_Dirty: %llu", &clean, &dirty);
     bytes_free(&text);
     return clean + dirty;
-}
-
-/* Those that it has now, of one of its threads; none where the kernel does not tell. */
-static size_t children_of(pid_t pid, long task, pid_t children[CHILDREN_MAX]) {
-    struct bytes text = {0};
-    char *at;
-    size_t count = 0;
-    if (read_proc(&text, "/proc/%d/task/%ld/children", (int)pid, task))
-        for (at = text.data;
-             count < CHILDREN_MAX && (children[count] = (pid_t)strtol(at, &at, 10)) > 0;)
-            count++;
-    bytes_free(&text);
-    return count;
 }
 
 /* Nanoseconds on a processor, and ready to run without one; page faults; and which files of /proc
@@ -715,7 +680,6 @@ static void add_process(pid_t pid, struct usage *sum) {
  * takes longer to look at. One may end while it is looked at. */
 static void look_at(pid_t pid, bool memory_too, struct usage *sum) {
     char path[64];
-    pid_t children[CHILDREN_MAX];
     add_process(pid, sum);
     if (memory_too) {
         sum->private_kib += private_memory(pid);
@@ -726,13 +690,16 @@ static void look_at(pid_t pid, bool memory_too, struct usage *sum) {
     for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
         struct bytes text = {0};
         unsigned long long waited = 0;
+        pid_t child;
         long task = strtol(entry->d_name, NULL, 10);
         if (task > 0 && read_proc(&text, "/proc/%d/task/%ld/schedstat", (int)pid, task))
             sscanf(text.data, "%*u %llu", &waited);
         sum->waited += waited;
+        text.length = 0;
+        if (task > 0 && read_proc(&text, "/proc/%d/task/%ld/children", (int)pid, task))
+            for (char *at = text.data; (child = (pid_t)strtol(at, &at, 10)) > 0;)
+                look_at(child, memory_too, sum);
         bytes_free(&text);
-        for (size_t n = task > 0 ? children_of(pid, task, children) : 0; n > 0; n--)
-            look_at(children[n - 1], memory_too, sum);
     }
     if (tasks != NULL)
         closedir(tasks);
@@ -792,7 +759,7 @@ static void add_member(struct bytes *to, const char *name, const char *value) {
 /* The samples of each process in an array of their own; or why there are none. */
 static void add_result(const struct program *p, const char *group, const char *item,
                        const char *unit, const struct samples *s) {
-    if (s->count == 0 && p->reason[0] == '\0')
+    if (s->text.length == 0 && p->reason[0] == '\0')
         return; /* interrupted, or there is nothing to measure it with */
     bytes_text(&results, results.length == 0 ? "\n  {" : ",\n  {");
     add_member(&results, "program", p->name);
@@ -802,16 +769,8 @@ static void add_result(const struct program *p, const char *group, const char *i
     add_member(&results, "failed", p->reason);
     needed_one_failed |= p->reason[0] != '\0' && p - programs < 2;
     bytes_text(&results, "\"samples\": [");
-    for (size_t i = 0, process = 0; i < s->count; i++) {
-        bool next = process < s->ended && i == s->ends[process];
-        process += next;
-        bytes_format(&results, "%s%llu",
-                     i == 0 ? "["
-                     : next ? "], ["
-                            : ", ",
-                     (unsigned long long)s->at[i]);
-    }
-    bytes_text(&results, s->count > 0 ? "]]}" : "]}");
+    bytes_append(&results, s->text.data, s->text.length);
+    bytes_text(&results, s->text.length > 0 ? "]]}" : "]}");
 }
 
 /* Of all programs, in the order of the tables. */
@@ -828,7 +787,8 @@ static void add_results(const char *group, const char *item, enum series first, 
 static void begin_case(const char *name) {
     fprintf(stderr, "bench: %s\n", name);
     for (size_t i = 0; i < program_count; i++) {
-        memset(programs[i].samples, 0, sizeof programs[i].samples);
+        for (struct samples *s = programs[i].samples; s < programs[i].samples + SERIES; s++)
+            bytes_free(&s->text);
         if (!programs[i].broken)
             programs[i].reason[0] = '\0';
     }
@@ -839,24 +799,26 @@ static void begin_case(const char *name) {
 static bool counts; /* the start at hand */
 
 static void cold_start(struct program *p) {
-    uint64_t own = now_ns(CLOCK_PROCESS_CPUTIME_ID), began = start(p, p->arguments);
+    uint64_t own = now_ns(CLOCK_PROCESS_CPUTIME_ID), began = start(p);
     await_poll(p);
     uint64_t wall = now_ns(CLOCK_MONOTONIC) - began;
     own = now_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
     check(p, POLL);
+    if (!counts) { /* without a rest, in which others would have the caches */
+        invoke(p);
+        stop(p);
+        return;
+    }
     struct usage at_poll = usage_at_rest(p, false);
     struct invocation first = invoke(p);
     struct usage after = usage_at_rest(p, true);
     stop(p);
     bytes_free(&after.maps);
-    if (!counts)
-        return;
     keep(&p->samples[WALL], wall);
     keep(&p->samples[PROCESSOR], at_poll.processor);
     keep(&p->samples[WAITING], lost(wall, at_poll.processor, own, at_poll.waited));
     keep(&p->samples[RESPONSE], wall + first.response);
-    keep(&p->samples[FAULTS_AT_POLL], at_poll.faults);
-    keep(&p->samples[FAULTS_AFTER], after.faults);
+    keep(&p->samples[FAULTS], after.faults);
     keep(&p->samples[MEMORY], after.private_kib);
 }
 
@@ -873,10 +835,10 @@ static void measure_cold(void) {
             attempt(turn[i], cold_start);
         }
     }
-    add_results("cold", "first poll", WALL, FAULTS_AT_POLL);
-    add_results("cost", "", FAULTS_AT_POLL, PACKAGE);
+    add_results("cold", "first poll", WALL, FAULTS);
+    add_results("cost", "", FAULTS, PACKAGE);
     for (size_t i = 0; i < program_count; i++)
-        programs[i].broken = programs[i].samples[WALL].count == 0;
+        programs[i].broken = programs[i].samples[WALL].text.length == 0;
 }
 
 /* ---- Cost --------------------------------------------------------------------------------- */
@@ -886,37 +848,13 @@ static void measure_mapped(struct program *p) {
     static const char command[] =
         "sed -n 's|^[^/]*/|/|p' $FILE | sort -u | tr '\\n' '\\0' | xargs -0 stat -c %s 2>/dev/null | "
         "awk '{ sum += $1 } END { print sum }'";
-    start(p, p->arguments);
+    start(p);
     await_poll(p);
     invoke(p);
     struct usage u = usage_at_rest(p, true);
     bytes_append(&u.maps, "", 1);
     keep(&p->samples[MAPPED], ask_shell(command, u.maps.data));
     bytes_free(&u.maps);
-    stop(p);
-}
-
-/* Lines of strace that are calls, once the program has come to rest in its poll. Execution itself is not
- * counted; the call in which the program waits is, which strace writes down when it returns. */
-static uint64_t calls_at_rest(const struct program *p, const char *path) {
-    usage_at_rest(p, false);
-    return ask_shell("grep -c '^[0-9]* *[a-z_0-9]*(' \"$FILE\"", path);
-}
-
-static void measure_calls(struct program *p) {
-    static char path[PATH_MAX + 16];
-    char *traced[ARGUMENTS_MAX + 8] = {"strace", "-f", "-qq", "-o", path};
-    snprintf(path, sizeof path, "%s/calls", scratch);
-    memcpy(traced + 5, p->arguments, sizeof p->arguments);
-    start(p, traced);
-    await_poll(p);
-    keep(&p->samples[CALLS_AT_POLL], calls_at_rest(p, path));
-    invoke(p); /* the first one may do more */
-    uint64_t before = calls_at_rest(p, path);
-    for (int i = 0; i < TRACED_INVOCATIONS; i++)
-        invoke(p);
-    keep(&p->samples[CALLS_EACH],
-         (calls_at_rest(p, path) - before + TRACED_INVOCATIONS / 2) / TRACED_INVOCATIONS);
     stop(p);
 }
 
@@ -927,26 +865,23 @@ static void measure_cost(struct program *p) {
         "&& wc -c <\"$TMPDIR/package.zip\"; rm -f \"$TMPDIR/package.zip\"";
     char folder[PATH_MAX + 2];
     snprintf(folder, sizeof folder, "%s/.", p->folder);
-    keep(&p->samples[EXECUTABLE], ask_shell("wc -c <\"$FILE\"", p->path));
-    keep(&p->samples[PACKAGE], ask_shell(zipped, p->deployed ? folder : p->path));
-    if (attempt(p, measure_mapped))
-        attempt(p, measure_calls);
+    uint64_t length = ask_shell(zipped, p->deployed ? folder : p->path);
+    if (length > 0)
+        keep(&p->samples[PACKAGE], length);
+    attempt(p, measure_mapped);
 }
 
 /* ---- Warm --------------------------------------------------------------------------------- */
 
-static void freeze(struct program *p) {
-    kill(-p->pid, SIGSTOP);
-}
-
 /* Starts the program and leaves it polling, for its turns. */
 static void warm_up(struct program *p) {
-    start(p, p->arguments);
+    start(p);
     await_poll(p);
     check(p, POLL);
     for (int i = 0; i < WARM_UP; i++)
         invoke(p);
-    freeze(p);
+    p->spent = 0;
+    kill(-p->pid, SIGSTOP);
 }
 
 /* Of the first invocation after the thaw nothing is kept: it finds the caches as others left them. */
@@ -962,7 +897,7 @@ static void invoke_block(struct program *p) {
         own += one.own;
     }
     struct usage after = usage_of(p, false);
-    freeze(p);
+    kill(-p->pid, SIGSTOP);
     p->spent += wall;
     /* Ticks come late, and the waiting of a child goes with it. */
     uint64_t processor = minus(after.processor, before.processor);
@@ -973,19 +908,17 @@ static void invoke_block(struct program *p) {
 
 /* All programs in one process each, which take turns. */
 static void measure_processes(unsigned invocations) {
-    for (size_t i = 0; i < program_count; i++) {
-        programs[i].spent = 0;
+    for (size_t i = 0; i < program_count; i++)
         attempt(&programs[i], warm_up);
-    }
     for (unsigned done = 0; done < invocations && !interrupted; done += BLOCK) {
         shuffle();
         for (size_t i = 0; i < program_count; i++)
-            if (turn[i]->spent <= warm_ns)
+            if (turn[i]->spent <= WARM_NS)
                 attempt(turn[i], invoke_block);
     }
     for (size_t i = 0; i < program_count; i++) {
         for (struct samples *s = programs[i].samples; s < programs[i].samples + TIMES; s++)
-            s->ends[s->ended++] = s->count;
+            s->next_process = true;
         stop(&programs[i]);
     }
 }
@@ -1004,7 +937,7 @@ static void measure_warm_case(const struct event_case *c, bool chunked) {
 /* For others to count in, such as callgrind and strace: what SIGTERM ends, these still write down.
  * Memory is that of all processes, once they have come to rest. */
 static void converse(struct program *p) {
-    start(p, p->arguments);
+    start(p);
     await_poll(p);
     for (unsigned i = 0; i < options.events; i++)
         invoke(p);
@@ -1029,7 +962,7 @@ static void measure(void) {
             if (event_cases[i].length <= options.largest)
                 measure_warm_case(&event_cases[i], chunked == 1);
     if (interrupted)
-        add_warning("interrupted: the results are those until then");
+        add_warning("bench", "was interrupted: the results are those until then");
 }
 
 /* ---- JSON --------------------------------------------------------------------------------- */
@@ -1111,12 +1044,11 @@ static const char help[] =
     "                 happens to place server and program changes warm figures by half or more\n"
     "  --patience N   seconds after which a silent program is given up (10)\n"
     "  --events N     nothing but N events of 16 B; prints page faults and private memory\n"
-    "The first program is what the others are compared with: floor.c. PATH is an executable, perhaps\n"
-    "with arguments behind it: 'node=/usr/bin/node /srv/index.js'; or a folder as it is deployed,\n"
-    "with a bootstrap in it, and a file version. It is started in the executable's folder, with PATH\n"
-    "and AWS_LAMBDA_RUNTIME_API, and must return each event (a JSON string) byte for byte. Private\n"
-    "memory leaves out pages that any other process maps too: measure while nothing else runs with\n"
-    "the same libraries. Ctrl-C writes what there is.\n";
+    "The first program is what the others are compared with. PATH is an executable, perhaps with\n"
+    "arguments behind it, 'node=/usr/bin/node /srv/index.js', or a folder as it is deployed, with a\n"
+    "bootstrap and perhaps a file version. It is started in the executable's folder and must return\n"
+    "each event (a JSON string) byte for byte. Private memory leaves out pages that others map too:\n"
+    "measure while nothing else runs with the same libraries. Ctrl-C writes what there is.\n";
 
 static unsigned parse_number(const char *option, const char *text, unsigned long least,
                              unsigned long most) {
@@ -1129,16 +1061,15 @@ static unsigned parse_number(const char *option, const char *text, unsigned long
 }
 
 static const struct {
-    const char *name, **text; /* or a number; without a most it is a flag */
+    const char *name, **text; /* or a number */
     unsigned *number, least, most;
 } choices[] = {{"output", &options.output, NULL, 0, 0},
                {"cpu", &options.cpu, NULL, 0, 0},
-               {"starts", NULL, &options.starts, 1, SAMPLES_MAX},
+               {"starts", NULL, &options.starts, 1, UINT_MAX},
                {"seed", NULL, &options.seed, 1, UINT_MAX},
                {"patience", NULL, &options.patience, 1, 3600},
                {"largest", NULL, &options.largest, 1, UINT_MAX},
-               {"events", NULL, &options.events, 0, 1000000},
-               {"quick", NULL, &options.quick, 0, 0}};
+               {"events", NULL, &options.events, 0, 1000000}};
 
 /* Returns where the programs begin. */
 static char **parse_options(char **at) {
@@ -1146,16 +1077,16 @@ static char **parse_options(char **at) {
         size_t i = 0, known = sizeof choices / sizeof choices[0];
         if (strcmp(*at, "--help") == 0)
             exit(fputs(help, stdout) < 0);
+        options.quick |= strcmp(*at, "--quick") == 0;
+        if (strcmp(*at, "--quick") == 0)
+            continue;
         while (i < known && strcmp(*at + 2, choices[i].name) != 0)
             i++;
         if (i == known)
             errx(1, "%s: no such option: see --help", *at);
-        bool flag = choices[i].text == NULL && choices[i].most == 0;
-        if (!flag && *++at == NULL)
+        if (*++at == NULL)
             errx(1, "--%s: a value is expected", choices[i].name);
-        if (flag)
-            *choices[i].number = 1;
-        else if (choices[i].text != NULL)
+        if (choices[i].text != NULL)
             *choices[i].text = *at;
         else
             *choices[i].number =

@@ -120,7 +120,7 @@ wait $!
 check 'Ctrl-C ends with 130' test $? -eq 130
 build/report "$work/part" >"$work/table"
 check 'Ctrl-C shows what there is' rows '^\| first poll, µs +\| bootstrap +\| +[0-9]+ \|'
-check 'Ctrl-C is said' rows 'warning: interrupted'
+check 'Ctrl-C is said' rows 'warning: bench was interrupted'
 
 # ---- From JSON to figures ----
 

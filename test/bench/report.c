@@ -25,10 +25,8 @@ enum {
     RESULTS_MAX = PROGRAMS_MAX * 64,
     RANK_SAMPLES = 6, /* fewer have no interval */
     TAIL_SAMPLES = 100,
+    MUCH_WAITING = 3, /* per cent of a median: more of it has a warning */
 };
-
-/* How much of a median may be waiting for a processor before there is a warning. */
-static const double much_waiting = 0.03;
 
 /* ---- JSON: as bench.c writes it, in that order, of a text that is known to be valid --------- */
 
@@ -139,13 +137,9 @@ static struct result *find(size_t program, const char *group, const char *item) 
     return NULL;
 }
 
-static bool is_processor_time(const struct result *r) {
-    return strstr(r->item, "processor time") != NULL;
-}
-
 /* The figure that is compared and drawn; 0 where there is none. */
 static double figure(const struct result *r) {
-    return r == NULL ? 0 : percentile(&r->all, is_processor_time(r) ? 10 : 50);
+    return r == NULL ? 0 : percentile(&r->all, strstr(r->item, "processor time") != NULL ? 10 : 50);
 }
 
 /* 0 where there is nothing to compare, or to compare with. */
@@ -166,10 +160,10 @@ static void remark_waiting(const struct result *waiting) {
         keep(&without,
              fmax(0, r->all.at[i] - waiting->all.at[i * waiting->all.count / r->all.count]));
     }
-    double part = 1 - sort_for_median(&without) / sort_for_median(&whole);
-    if (part > much_waiting && *r->remark == '\0') {
+    double part = 100 - 100 * sort_for_median(&without) / sort_for_median(&whole);
+    if (part > MUCH_WAITING && *r->remark == '\0') {
         struct bytes remark = {0};
-        bytes_format(&remark, "%.0f %% of p50 is waiting for a processor", part * 100);
+        bytes_format(&remark, "%.0f %% of p50 is waiting for a processor", part);
         bytes_append(&remark, "", 1);
         r->remark = remark.data;
     }
@@ -480,7 +474,8 @@ static void add_dot(const struct result *r, const struct axis *a, double y) {
     char above[40] = "";
     add_line("grid", a->at, y, dot, y);
     bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(r->program));
-    if (!is_processor_time(r) && interval(r, &low, &high)) {
+    /* The interval is that of the median. */
+    if (value == percentile(&r->all, 50) && interval(r, &low, &high)) {
         behind = on_axis(a, high);
         add_line("wide", on_axis(a, low), y, behind, y);
     }
