@@ -398,10 +398,6 @@ static struct event {
     struct bytes body, message; /* the message: head, framing and body */
 } event;
 
-static void settle(long ms) {
-    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
-}
-
 static const char *when(const struct program *p) {
     static char text[64];
     snprintf(text, sizeof text, "in the event of %s", event.label);
@@ -430,7 +426,7 @@ static void wait_on(struct program *p) {
 
 /* A connection breaks a moment before it can be seen that its program ended. */
 __attribute__((noreturn)) static void give_up(struct program *p, const char *what) {
-    settle(SLICE_MS);
+    usleep(SLICE_MS * 1000);
     expect_running(p);
     fail(p, "%s %s", what, when(p));
 }
@@ -718,7 +714,7 @@ static struct usage usage_at_rest(const struct program *p, bool memory_too) {
     int looks = 0;
     do {
         before = now;
-        settle(REST_MS);
+        usleep(REST_MS * 1000);
         now = usage_of(p, false).processor;
     } while (now != before && ++looks < REST_LOOKS);
     return usage_of(p, memory_too);

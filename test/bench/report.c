@@ -389,18 +389,12 @@ static double on_axis(const struct axis *a, double value) {
     return a->at + (log10(value) - a->low) / (a->high - a->low) * a->length;
 }
 
-/* Makes room for a value. */
+/* Makes room for a value, and a little beside it. */
 static void take_in(struct axis *a, double value) {
     if (value <= 0)
         return;
-    a->low = fmin(a->low, log10(value));
-    a->high = fmax(a->high, log10(value));
-}
-
-static void widen(struct axis *a) {
-    double margin = (a->high - a->low) * 0.04 + 0.02;
-    a->low -= margin;
-    a->high += margin;
+    a->low = fmin(a->low, log10(value) - 0.06);
+    a->high = fmax(a->high, log10(value) + 0.06);
 }
 
 /* What is formatted may hold what means something in XML. */
@@ -496,7 +490,6 @@ static void add_dots(double x, double top, const char *title, const char *group,
         take_in(&a, figure(find(i, group, item)));
     if (a.low > a.high)
         return;
-    widen(&a);
     add_grid(&a, top + 12, bottom);
     for (size_t i = 0; i < program_count; i++) {
         const struct result *r = find(order[i], group, item);
@@ -514,7 +507,7 @@ static double add_all_dots(double top) {
         const struct units *units;
     } plots[] = {
         {"Start, to the first poll", "cold", "first poll", &times},
-        {"Processor time of that", "cold", "first poll, processor time", &times},
+        {"Processor time of that, lowest tenth", "cold", "first poll, processor time", &times},
         {"Serving an event of 16 B", "warm Content-Length", "16 B", &times},
         {"Package, zipped", "cost", "package, zipped", &sizes},
         {"Private memory after an event", "cost", "private memory after a response", &memories},
@@ -596,8 +589,6 @@ static double add_curves(double top) {
     }
     if (y.low > y.high)
         return top;
-    widen(&x);
-    widen(&y);
     add_text(MARGIN, top, "ink head", "Serving an event, by its size");
     add_grid(&y, LEFT, LEFT + PLOT);
     for (size_t j = 0; j < EVENTS; j++) {
