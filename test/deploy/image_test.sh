@@ -48,19 +48,11 @@ base_image() { # ARG
 
 # --- the base image ---------------------------------------------------------------------------
 
-# This machine's own mirror, with what its apt needs to get through to it.
 make_base_image() {
-    suite=$(base_image BUILD_IMAGE | sed 's/.*:\([a-z]*\)-.*/\1/')
-    # shellcheck disable=SC2016 # apt expands it
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" |
-        head -n 1)
-    [ -n "$mirror" ] || die "apt knows no mirror for $suite; expected one in sources.list"
     container=$(buildah from scratch)
     root=$(buildah mount "$container")
-    debootstrap --variant=minbase "$suite" "$root" "$mirror" >debootstrap.log 2>&1 ||
-        die "debootstrap failed: $(tail -n 3 debootstrap.log)"
-    apt-config dump | grep -E '^(Acquire::(https?|Check)|APT::Sandbox)' \
-        >"$root/etc/apt/apt.conf.d/99host" || :
+    sh "$source/test/deploy/root.sh" "$(base_image BUILD_IMAGE | sed 's/.*:\([a-z]*\)-.*/\1/')" "$root" ||
+        die "there is no base image"
     buildah commit -q "$container" "$(base_image BUILD_IMAGE)" >/dev/null
     buildah commit -q "$container" "$(base_image LAMBDA_IMAGE)" >/dev/null
     buildah rm "$container" >/dev/null
