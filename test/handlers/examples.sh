@@ -143,6 +143,22 @@ built=$folder
 "${CC:-cc}" -std=gnu11 "$folder/handler.c" "$folder/library.c" -o "$folder/asks" 2>"$errors"
 verdict $? 'a library with names of bootstrap.c, linked'
 expect asks '{}' 'its own' 0 "the runtime's"
+
+# One in another language, which answers with more than the memory holds, or not at all.
+cat >"$folder/library.c" <<'END'
+#include <stddef.h>
+typedef void say_answer(void *to, const char *type, const char *bytes, size_t length);
+void handle_event(const char *event, size_t length, say_answer *say, void *to);
+void handle_event(const char *event, size_t length, say_answer *say, void *to) {
+    static char large[16 * 1024 * 1024 + 1];
+    if (length == 2 && event[0] == '[')
+        say(to, NULL, large, sizeof large);
+}
+END
+"${CC:-cc}" -std=gnu11 -I. test/handlers/linked/foreign.c "$folder/library.c" -o "$folder/foreign" 2>"$errors"
+verdict $? 'a library in another language, linked'
+expect foreign '[]' '' 1 'Function.TooLarge: beyond 16 MiB'
+expect foreign '{}' '' 1 'Function.NoAnswer: expected one'
 built=$1
 
 # By make, which has signs of its own in what it is given.

@@ -68,9 +68,10 @@ example() { # NAME COMPILER EVENT ANSWER ERROR MAKE-OPTION...
 }
 
 make -s build/local_lambda || exit 1
-for language in cpp:g++ haskell:ghc; do
-    example "${language%:*}" "${language#*:}" '{"name":"N"}' '{"greeting":"Hello, N!"}' Function.Exception \
-        -C test/handlers/linked "${language%:*}"
+for language in 'cpp g++ Function.Exception' 'haskell ghc Function.Exception' 'rust rustc Function.NoName'; do
+    # shellcheck disable=SC2086 # three words
+    set -- $language
+    example "$1" "$2" '{"name":"N"}' '{"greeting":"Hello, N!"}' "$3" -C test/handlers/linked "$1"
 done
 ! command -v npm >/dev/null || (cd "$work" && npm pack --silent node-rdkafka@3.6.1 >log &&
     tar xzf node-rdkafka-*.tgz && mv package/deps/librdkafka/src/cJSON.[ch] .) || exit 1
