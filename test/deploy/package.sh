@@ -5,8 +5,8 @@
 #   package.sh BOOTSTRAP ARCH OUT.zip     checks and packs; prints sizes and digests
 #   package.sh --code-sha256 FILE.zip     prints what Lambda will show as CodeSha256
 #
-# Needs zip; everything else is POSIX but sha256sum (or shasum) and mktemp. The entry in the zip is
-# dated SOURCE_DATE_EPOCH, or 1980-01-01, where zip's calendar begins.
+# Needs zip, and readelf, which comes with the compiler; everything else is POSIX but sha256sum, base64
+# and mktemp. The entry in the zip is dated SOURCE_DATE_EPOCH, or 1980-01-01, where zip's calendar begins.
 #
 # SPDX-License-Identifier: MIT-0
 set -eu
@@ -17,54 +17,26 @@ die() {
     exit 1
 }
 
-# --- ELF: what System V ABI, "Object Files", says about the first 64 bytes --------------------
-
-# The bytes OFFSET to OFFSET + COUNT of FILE as decimal numbers, one a line.
-bytes_of() { # FILE OFFSET COUNT
-    od -A n -v -t u1 -j "$2" -N "$3" "$1" 2>/dev/null | awk '{ for (i = 1; i <= NF; i++) print $i }'
-}
-
-# Machine, then offset and number of the program headers, for 64 bits with the lowest byte first.
-# Nothing for anything else, a file without program headers (an object file) among them.
-elf_header() { # FILE
-    bytes_of "$1" 0 64 | awk '
-        function number(at, size,   sum) {
-            for (sum = 0; size > 0; size--) sum = 256 * sum + byte[at + size - 1]
-            return sum
-        }
-        { byte[NR - 1] = $1; magic = magic (NR <= 6 ? $1 " " : "") }
-        END {
-            elf64 = magic == "127 69 76 70 2 1 " && number(54, 2) == 56
-            if (NR == 64 && elf64 && number(56, 2) > 0)
-                print number(18, 2), number(32, 8), number(56, 2)
-        }'
-}
-
-# PT_INTERP (3) among the program headers, 56 bytes each, means that a dynamic loader is to start
-# the program. A table that is cut short counts as one, too: whatever it is, it does not start.
-needs_loader() { # FILE OFFSET COUNT
-    bytes_of "$1" "$2" $((56 * $3)) | awk -v size=$((56 * $3)) '
-        NR % 56 == 1 && $1 == 3 { found = 1 }
-        END { exit !(found || NR < size) }'
-}
-
 check_executable() { # FILE ARCH
     [ -f "$1" ] || die "$1: no such file; expected the executable that make builds"
     [ -x "$1" ] || die "$1: not executable; expected mode 755 (chmod 755 $1)"
-    # shellcheck disable=SC2046 # splitting is the point
-    set -- "$1" "$2" $(elf_header "$1")
-    [ $# -eq 5 ] || die "$1: not a 64-bit ELF executable; expected one for Linux on $2"
-    case $3 in
-    62) found=x86_64 ;;
-    183) found=arm64 ;;
-    *) found="ELF machine $3" ;;
+    elf=$(LC_ALL=C readelf -hlW "$1" 2>&1) || :
+    case $elf in
+    *ELF64*'little endian'*' EXEC ('* | *ELF64*'little endian'*' DYN ('*) ;;
+    *) die "$1: not a 64-bit ELF executable; expected one for Linux on $2" ;;
+    esac
+    case $elf in
+    *'Machine: '*X86-64*) found=x86_64 ;;
+    *'Machine: '*AArch64*) found=arm64 ;;
+    *) found="another machine" ;;
     esac
     [ "$found" = "$2" ] || die "$1: built for $found; expected $2"
-    ! needs_loader "$1" "$4" "$5" ||
+    case $elf in # a dynamic loader is to start it, or readelf misses a part
+    *' INTERP '* | *'readelf: Error'*)
         die "$1: dynamically linked or cut short; expected a static executable"
+        ;;
+    esac
 }
-
-# --- the zip and its digests ------------------------------------------------------------------
 
 date_entry() { # FILE
     case ${SOURCE_DATE_EPOCH-} in
@@ -88,26 +60,12 @@ pack() { # BOOTSTRAP OUT
 }
 
 sha256_hex() { # FILE
-    if command -v sha256sum >/dev/null; then
-        sha256sum <"$1"
-    else
-        shasum -a 256 <"$1"
-    fi | cut -c 1-64
+    sha256sum <"$1" | cut -c 1-64
 }
 
-# Three hexadecimal digits are two of base64. The 64 are filled up to 66 with two zeros, which end
-# up in the last character, where 32 bytes have the padding.
-base64_of_hex() { # 64 DIGITS
-    awk -v hex="${1}00" 'BEGIN {
-        digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-        for (at = 1; at <= 66; at += 3) {
-            value = 0
-            for (i = at; i < at + 3; i++)
-                value = 16 * value + index("0123456789abcdef", substr(hex, i, 1)) - 1
-            text = text substr(digits, int(value / 64) + 1, 1) substr(digits, value % 64 + 1, 1)
-        }
-        print substr(text, 1, 43) "="
-    }'
+# shellcheck disable=SC2046,SC2059 # a word for each byte, and a format of nothing but octal numbers
+base64_of_hex() { # DIGITS
+    printf "$(printf '\\%03o' $(echo "$1" | sed 's/../0x& /g'))" | base64
 }
 
 size_of() { # FILE
@@ -135,6 +93,7 @@ arm64 | aarch64) arch=arm64 ;;
 esac
 command -v zip >/dev/null ||
     die "zip is missing; expected it in PATH (apt-get install zip, apk add zip, dnf install zip)"
+command -v readelf >/dev/null || die "readelf is missing; expected it in PATH (binutils)"
 check_executable "$1" "$arch"
 pack "$1" "$3"
 report "$1" "$arch" "$3"
