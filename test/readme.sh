@@ -61,10 +61,11 @@ while IFS= read -r command; do
         set -- "$@" "env -u TMPDIR make serve >serve.txt 2>&1 & echo \$! >$server
             for i in 1 2 3 4 5 6 7 8 9; do grep -q 'serves at' serve.txt && exit; sleep 1; done; exit 1"
         ;;
-    apt-get* | apk* | dnf* | *cJSON* | *linked\ haskell*)
+    apt-get* | apk* | dnf* | *cJSON* | *linked\ haskell* | *linked\ rust*)
         case $command in
         *cJSON*) [ -e cJSON.c ] ;;
         *haskell) command -v ghc >/dev/null ;;
+        *rust) command -v rustc >/dev/null ;;
         *) command -v "${command%% *}" >/dev/null ;;
         esac || command="echo '0 passed, 0 failed, 1 skipped'"
         set -- "$@" "$command"
