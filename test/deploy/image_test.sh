@@ -48,15 +48,13 @@ base_image() { # ARG
 
 # --- the base image ---------------------------------------------------------------------------
 
-make_base_image() {
-    container=$(buildah from scratch)
-    root=$(buildah mount "$container")
-    sh "$source/test/deploy/root.sh" "$(base_image BUILD_IMAGE | sed 's/.*:\([a-z]*\)-.*/\1/')" "$root" ||
-        die "there is no base image"
-    buildah commit -q "$container" "$(base_image BUILD_IMAGE)" >/dev/null
-    buildah commit -q "$container" "$(base_image LAMBDA_IMAGE)" >/dev/null
-    buildah rm "$container" >/dev/null
-}
+container=$(buildah from scratch)
+root=$(buildah mount "$container")
+sh "$source/test/deploy/root.sh" "$(base_image BUILD_IMAGE | sed 's/.*:\([a-z]*\)-.*/\1/')" "$root" ||
+    die "there is no base image"
+buildah commit -q "$container" "$(base_image BUILD_IMAGE)" >/dev/null
+buildah commit -q "$container" "$(base_image LAMBDA_IMAGE)" >/dev/null
+buildah rm "$container" >/dev/null
 
 # --- building and looking ---------------------------------------------------------------------
 
@@ -105,53 +103,38 @@ files() {
     (cd "$root" && find . ! -type d)
 }
 
-test_executable() {
-    build executable
-    mount_image localhost/executable
-    expect_equal "files in the default image" "$(files)" ./bootstrap
-    expect_equal "entry point" "$(setting executable Config.Entrypoint)" "[/bootstrap]"
-    expect_echo "the default image" /bootstrap
-}
+build executable
+mount_image localhost/executable
+expect_equal "files in the default image" "$(files)" ./bootstrap
+expect_equal "entry point" "$(setting executable Config.Entrypoint)" "[/bootstrap]"
+expect_echo "the default image" /bootstrap
 
-test_artifact() {
-    build artifact --target artifact --output "$scratch/out"
-    expect_equal "artifacts" "$(cd out && echo *)" "bootstrap function.zip"
-    unzip -p out/function.zip bootstrap | cmp - out/bootstrap || die "the zip holds something else"
-    cmp out/bootstrap "$root/bootstrap" || die "the default image holds another executable"
-}
+build tests --target test
+grep -q '^[0-9]* passed, 0 failed' tests.log || die "no tests were run: $(tail -n 3 tests.log)"
+! grep -q 'make test' executable.log || die "the default image is built only after the tests"
+checks=$((checks + 1))
 
-test_lambda() {
-    build lambda --target lambda
-    mount_image localhost/lambda
-    expect_equal "mode in the lambda image" "$(stat -c %a "$root/var/runtime/bootstrap")" 755
-    expect_equal "handler" "$(setting lambda Config.Cmd)" "[bootstrap]"
-    expect_echo "the lambda image" /var/runtime/bootstrap
-}
+build artifact --target artifact --output "$scratch/out"
+expect_equal "artifacts" "$(cd out && echo *)" "bootstrap function.zip"
+unzip -p out/function.zip bootstrap | cmp - out/bootstrap || die "the zip holds something else"
+cmp out/bootstrap "$root/bootstrap" || die "the default image holds another executable"
 
-test_cross() {
-    machine=$(dpkg --print-architecture)
-    other=arm64
-    [ "$machine" = amd64 ] || other=amd64
-    build cross --platform "linux/$other" --build-arg "BUILDPLATFORM=linux/$machine"
-    mount_image --platform "linux/$other" localhost/cross
-    expect_equal "files in the other image" "$(files)" ./bootstrap
-    expect_equal "its architecture" "$(setting cross Architecture)" "$other"
-    [ "$other" = arm64 ] || return 0
+build lambda --target lambda
+mount_image localhost/lambda
+expect_equal "mode in the lambda image" "$(stat -c %a "$root/var/runtime/bootstrap")" 755
+expect_equal "handler" "$(setting lambda Config.Cmd)" "[bootstrap]"
+expect_echo "the lambda image" /var/runtime/bootstrap
+
+machine=$(dpkg --print-architecture)
+other=arm64
+[ "$machine" = amd64 ] || other=amd64
+build cross --platform "linux/$other" --build-arg "BUILDPLATFORM=linux/$machine"
+mount_image --platform "linux/$other" localhost/cross
+expect_equal "files in the other image" "$(files)" ./bootstrap
+expect_equal "its architecture" "$(setting cross Architecture)" "$other"
+if [ "$other" = arm64 ]; then
     cp "$(command -v qemu-aarch64-static)" "$root/qemu"
     expect_echo "the arm64 image" /qemu /bootstrap
-}
+fi
 
-test_tests() {
-    build tests --target test
-    grep -q '^[0-9]* passed, 0 failed' tests.log || die "no tests were run: $(tail -n 3 tests.log)"
-    ! grep -q 'make test' executable.log || die "the default image is built only after the tests"
-    checks=$((checks + 1))
-}
-
-make_base_image
-test_executable
-test_tests
-test_artifact
-test_lambda
-test_cross
 echo "$checks passed, 0 failed"
