@@ -28,21 +28,16 @@ thousand() { # NAME CONCURRENCY EVENT ANSWER ERROR, which [] leads to
         sleep 1
     done
     url=$(sed -n 's/.* serves at //p' "$work/log")
-    awk -v url="$url" -v event="$3" 'BEGIN {
-        gsub(/"/, "\\\"", event)
-        for (n = 1; n <= 1000; n++) {
-            now = event
-            sub(/N/, n, now)
-            printf "%ssilent\nmax-time=20\nurl=\"%s\"\ndata=\"%s\"\n", (n == 1 ? "" : "next\n"), url, now
-        }
-    }' >"$work/requests"
-    awk -v answer="$4" 'BEGIN {
-        for (n = 1; n <= 1000; n++) {
-            now = answer
-            sub(/N/, n, now)
-            printf "%s", now
-        }
-    }' >"$work/expected"
+    awk -v url="$url" -v event="$3" -v answer="$4" -v requests="$work/requests" '
+        function numbered(text) { sub(/N/, n, text); return text }
+        BEGIN {
+            gsub(/"/, "\\\"", event)
+            for (n = 1; n <= 1000; n++) {
+                printf "silent\nmax-time=20\nurl=\"%s\"\ndata=\"%s\"\nnext\n", url, numbered(event) >requests
+                printf "%s", numbered(answer)
+            }
+        }' >"$work/expected"
+    sed -i '$d' "$work/requests" # next, behind the last
     curl -K "$work/requests" >"$work/answers" 2>"$work/errors"
     cmp "$work/answers" "$work/expected" >>"$work/errors" 2>&1
     verdict $? "$1: a thousand events, CONCURRENCY=$2"
