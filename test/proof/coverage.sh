@@ -34,7 +34,7 @@ build() { # NAME FILE ARGUMENT...: with its record in a folder of its own
 }
 build echo bootstrap.c ../coverage.o
 build probe test/runtime/probe.c ../coverage.o
-build unit test/runtime/unit.c
+build unit test/runtime/unit.c ../wire.o
 build faults test/runtime/faults.c ../wire.o
 build replay test/runtime/fuzz.c ../wire.o -DREPLAY
 
