@@ -91,11 +91,6 @@ static struct outcome crash(const struct order *order) {
     return success(S(""));
 }
 
-static struct outcome tell_its_number(const struct order *order) {
-    (void)order;
-    return number((uint64_t)getpid());
-}
-
 static struct outcome respond_at_length(const struct order *order) {
     if (equal(order->command, S("later")))
         pause_ms(200);
@@ -117,10 +112,6 @@ static struct outcome show_context(const struct order *order) {
     }
     append_number(&to, i->deadline_ms);
     return success(text_in(&to));
-}
-
-static struct outcome show_remaining_time(const struct order *order) {
-    return number(remaining_ms(order->invocation));
 }
 
 static struct outcome show_variable(const struct order *order) {
@@ -172,20 +163,6 @@ static struct outcome log_words(const struct order *order) {
 
 /* ---- Memory ---- */
 
-static struct outcome use_all_memory(const struct order *order) {
-    const struct invocation *i = order->invocation;
-    unsigned char *one = allocate(i, 1), *two = allocate(i, 1000), *none = allocate(i, 0);
-    bool fine = one && two > one && none > two + 999 && (uintptr_t)two % sizeof(max_align_t) == 0;
-    size_t rest = 16 * 1024 * 1024 - (size_t)(none + sizeof(max_align_t) - one);
-    fine = fine && !allocate(i, rest + 1) && !allocate(i, SIZE_MAX) &&
-           allocate_buffer(i, SIZE_MAX).capacity == 0;
-    unsigned char *all = fine ? allocate(i, rest) : NULL;
-    if (!all || allocate(i, 1) || allocate(i, 0))
-        return failure(S("Function.Memory"), S("not as promised"));
-    memset(all, 1, rest);
-    return success(S("as promised"));
-}
-
 static struct outcome use_memory_of_length(const struct order *order) {
     size_t length = number_in(order->rest);
     struct buffer grabbed = allocate_buffer(order->invocation, length);
@@ -226,36 +203,16 @@ static struct outcome stream_http(const struct order *order) {
     return streamed ? success(order->rest) : failure(S("Function.Http"), S(""));
 }
 
-static struct outcome stream_longest_prelude(const struct order *order) {
-    memset(answer, 'x', 16376);
-    return stream_begin_http(order->invocation, (struct text){answer, 16376})
-               ? success(S(""))
-               : failure(S("Function.Http"), S(""));
-}
-
-static struct outcome misuse_streams(const struct order *order) {
-    const struct invocation *i = order->invocation;
-    char large[16377];
-    memset(large, ' ', sizeof large);
-    bool refused = !stream_write(i, S("x")) && !stream_begin(i, S("a\r\nb: c")) &&
-                   !stream_begin(i, (struct text){large, 257}) &&
-                   !stream_begin_http(i, S("{\0}")) &&
-                   !stream_begin_http(i, (struct text){large, sizeof large});
-    return refused ? success(S("refused")) : failure(S("Function.Stream"), S("taken"));
-}
-
 static const struct {
     const char *name;
     struct outcome (*follow)(const struct order *);
 } commands[] = {
     {"fail", fail},                /* TYPE MESSAGE */
     {"crash", crash},              /* of SIGKILL */
-    {"pid", tell_its_number},      /* the number of its process */
     {"large", respond_at_length},  /* LENGTH: with that many x */
     {"later", respond_at_length},  /* LENGTH: the same after a while */
     {"closed", respond_at_length}, /* LENGTH: when the server has closed */
     {"context", show_context},
-    {"remaining", show_remaining_time},
     {"trace", show_variable},   /* _X_AMZN_TRACE_ID */
     {"another", show_variable}, /* ANOTHER */
     {"open", open_a_file},
@@ -263,7 +220,6 @@ static const struct {
     {"print", print_words},  /* TEXT: on standard output, by stdio, and then a line of the log */
     {"exit", end_by_itself}, /* STATUS */
     {"log", log_words},      /* LEVEL TEXT, where `long` stands for a long one */
-    {"allocate", use_all_memory},
     {"grab", use_memory_of_length}, /* LENGTH */
     {"stream", stream_words},       /* WORD...: each a piece */
     {"streamtail", stream_words},   /* the last one is returned */
@@ -272,8 +228,6 @@ static const struct {
     {"streamcut", stream_words},    /* the same behind the first word */
     {"early", fail_before_the_first_byte},
     {"http", stream_http}, /* BODY, behind a prelude */
-    {"prelude", stream_longest_prelude},
-    {"misuse", misuse_streams},
 };
 
 static struct outcome probe(const struct invocation *invocation) {

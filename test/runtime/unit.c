@@ -560,6 +560,9 @@ static void test_addresses(void) {
         "127.0.0.1:1/\xc3\xa9",
         "127.0.0.1:1/#",
         "127.0.0.1:1?",
+        "127.0.0.1 :80",
+        "http://127.0.0.1:0",
+        "http:127.0.0.1:80",
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct runtime runtime = {0};
@@ -716,19 +719,31 @@ static void test_breaking_off(void) {
     }
 }
 
-static void test_broken_stream(void) {
-    static char memory[REQUEST_HEAD_MAX + 64];
-    char plain[257];
-    memset(plain, 'x', sizeof plain);
+static void test_streams(void) {
+    static char memory[REQUEST_HEAD_MAX + 64], large[PRELUDE_MAX + 1], sent[PRELUDE_MAX + 1000];
     struct runtime runtime = {.answer = finish_stream};
     struct invocation invocation = {.runtime = &runtime};
     use_memory(&runtime.connection, memory, sizeof memory);
+    memset(large, 'x', sizeof large);
     stream_state = STREAM_BROKEN;
     check(!stream_write(&invocation, S("x")) && !stream_write(&invocation, S("")), "broken stream",
           ABSENT);
     runtime.answer = send_outcome;
-    check(!stream_begin(&invocation, (struct text){plain, 257}) &&
-              stream_begin(&invocation, (struct text){plain, 256}),
+    check(!stream_write(&invocation, S("x")), "not yet a stream", ABSENT);
+    check(!stream_begin(&invocation, S("a\r\nb: c")), "control characters", ABSENT);
+    check(!stream_begin_http(&invocation, S("{\0}")), "a NUL", ABSENT);
+    check(!stream_begin_http(&invocation, (struct text){large, sizeof large}), "prelude", ABSENT);
+    refuses = false;
+    wire.most = wire.left = SIZE_MAX;
+    wire.taken = (struct buffer){sent, 0, sizeof sent, false};
+    check(stream_begin_http(&invocation, (struct text){large, PRELUDE_MAX}) &&
+              memmem(sent, wire.taken.length, "\r\n\r\n4000\r\nxxx", 13) &&
+              !memcmp(sent + wire.taken.length - 11, "x\0\0\0\0\0\0\0\0\r\n", 11),
+          "longest prelude", ABSENT);
+    hang_up(&runtime.connection);
+    runtime.answer = send_outcome;
+    check(!stream_begin(&invocation, (struct text){large, CONTENT_TYPE_MAX + 1}) &&
+              stream_begin(&invocation, (struct text){large, CONTENT_TYPE_MAX}),
           "content type", ABSENT);
     check(!stream_begin(&invocation, S("")) && !stream_begin_http(&invocation, S("")),
           "a second stream", ABSENT);
@@ -1044,7 +1059,7 @@ int main(void) {
         test_error_documents();
         test_allocating();
         test_addresses();
-        test_broken_stream();
+        test_streams();
         test_many_chunks();
     }
     end();
