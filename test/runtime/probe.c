@@ -43,8 +43,8 @@ static struct outcome restored(void) {
                                         : success(S(""));
 }
 
-/* PROBE_AFTER: uses memory and logs the event, which are still there, once its response has been sent;
- * behind the event `last` nothing comes. */
+/* PROBE_AFTER: uses memory and logs the event, which are still there, once its response has been
+ * sent; behind the event `last` nothing comes. */
 static void look_back(const struct invocation *invocation) {
     if (!getenv("PROBE_AFTER"))
         return;

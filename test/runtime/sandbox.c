@@ -6,8 +6,8 @@
  * runs a whole life, alone and as two workers, as an unprivileged user, in a read-only root without
  * /proc, /dev and /etc, with 1,024 descriptors and 128 MiB of address space, under a seccomp filter
  * that allows the system calls of the table and kills at any other. Calls that are younger than
- * Linux 4.14 answer ENOSYS, as they would there. With "minimal", and musl, the table is also shown to
- * be minimal: without any one of its calls that life ends early.
+ * Linux 4.14 answer ENOSYS, as they would there. With "minimal", and musl, the table is also shown
+ * to be minimal: without any one of its calls that life ends early.
  *
  * Needs root, for chroot and for the mount; says so and skips what it may not do.
  *
@@ -353,7 +353,8 @@ static bool loses_its_server(struct life *l) {
     return true;
 }
 
-/* Small, large, small again so that memory is given back, told of a closed pipe, refused, cut short. */
+/* Small, large, small again so that memory is given back, told of a closed pipe, refused, cut
+ * short. */
 static bool lives(struct life *l) {
     return echoes(l, 11, "202 A") && echoes(l, LARGE, "413 Large") && echoes(l, 1, "202 A") &&
            kill(l->pid, SIGPIPE) == 0 && echoes(l, 2, "202 A") && refuses_early(l) &&

@@ -116,6 +116,10 @@ static void test_buffer(void) {
     check(to.overflow && to.length == 2, "append beyond the end", text_in(&to));
     append_text(&to, S("c"));
     check(to.overflow && to.length == 3 && storage[3] == '.', "overflow is remembered", ABSENT);
+    char escaped[16];
+    struct buffer json = {escaped, 0, sizeof escaped, false};
+    append_json_string(&json, at_wall(S("a b\x7f\xe0")));
+    check(equal(text_in(&json), S("\"a b\\u007f\xef\xbf\xbd\"")), "JSON", text_in(&json));
     char digits[20];
     struct buffer number = {digits, 0, sizeof digits, false};
     append_number(&number, UINT64_MAX);
