@@ -168,7 +168,7 @@ test:
 	sh test/run.sh 'build/end_to_end build/echo build/probe' build/unit build/faults $(TINY) \
 		'RUN_WITH=env build/end_to_end build/tiny/build/echo build/tiny/build/probe ": "' \
 		'build/fuzz_seeds seeds test/runtime/seeds.txt' \
-		'build/differential test/proof/differential.txt' 'build/sandbox build/echo' \
+		'build/differential test/proof/differential.txt' 'build/sandbox build/end_to_end build/echo' \
 		'build/lambda_test build/local_lambda build/probe' \
 		'sh test/handlers/examples.sh build/handlers build/local_lambda'
 EXAMPLES = $(patsubst test/%.c,build/%,$(wildcard test/handlers/*.c))

@@ -8,7 +8,7 @@
  *
  *   end_to_end BOOTSTRAP PROBE [PART OF A CASE'S NAME]
  *
- * $RUN_WITH stands before both executables, such as qemu-aarch64-static.
+ * With - for the probe, the cases that need it are left out. $RUN_WITH stands before both executables, such as qemu-aarch64-static.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE
@@ -504,7 +504,7 @@ static const struct test tests[] = {
     {"refused: no status line", REFUSED("hello\r\n\r\n", "a status line")},
     {"refused: HTTP/1.10", REFUSED("HTTP/1.10 200 OK\r\n\r\n", "a status line")},
     {"refused: HTTP/1.", REFUSED("HTTP/1. 200 OK\r\n\r\n", "a status line")},
-    {"refused: HTTP/1.x", REFUSED("HTTP/1.x 200 OK\r\n\r\n", "a status line")},
+    {"refused: HTTP/1.a", REFUSED("HTTP/1.a 200 OK\r\n\r\n", "a status line")},
     {"refused: HTTP/0.9", REFUSED("HTTP/0.9 200 OK\r\n\r\n", "a status line")},
     {"refused: HTTP/2", REFUSED("HTTP/2.0 200 OK\r\n\r\n", "a status line")},
     {"refused: a status of two digits", REFUSED("HTTP/1.1 20 OK\r\n\r\n", "a status code")},
@@ -545,7 +545,7 @@ static const struct test tests[] = {
     {"refused: a length with a sign",
      REFUSED(HEAD("r1") "Content-Length: +2\r\n\r\nhi", "a Content-Length")},
     {"refused: a length with a tail",
-     REFUSED(HEAD("r1") "Content-Length: 2x\r\n\r\nhi", "a Content-Length")},
+     REFUSED(HEAD("r1") "Content-Length: 2a\r\n\r\nhi", "a Content-Length")},
     {"refused: a length in hex",
      REFUSED(HEAD("r1") "Content-Length: 0x2\r\n\r\nhi", "a Content-Length")},
     {"refused: an empty length",
@@ -696,11 +696,12 @@ static const struct test tests[] = {
     {"closed while the handler works, large response",
      {NEXT, EVENT("r1", 14, "closed 8000000"), {CLOSE},
       {ASKED, POST_ROUTE "r1/response"}, ACCEPTED, ONE_ECHO}, .probe = true},
-    {"413 and a close while a large response is still being sent",
-     {NEXT, EVENT("r1", 13, "large 8000000"), {PARTLY, .number = 100000},
+    {"413 and a close while an echo is still being sent",
+     {NEXT, SEND(HEAD("r1") "Content-Length: 8000000\r\n\r\n"), {FILL, .number = 8000000},
+      {PARTLY, .number = 100000},
       SEND("HTTP/1.1 413 Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"), {CLOSE},
       ONE_ECHO},
-     .warns = "invocation response: status 413", .probe = true},
+     .warns = "invocation response: status 413"},
     {"signals interrupt everything",
      {ONE_ECHO, NEXT, {PAUSE, .number = 50},
       SEND_SLOWLY(HEAD("r1") "Content-Length: 13\r\n\r\nlarge 8000000"),
@@ -819,7 +820,7 @@ static const struct test tests[] = {
     {"concurrency empty", {TRACED("t")}, WORKERS("")},
     {"concurrency 0", ONE_WORKER("0")},
     {"concurrency -2", ONE_WORKER("-2")},
-    {"concurrency 2x", ONE_WORKER("2x")},
+    {"concurrency 2a", ONE_WORKER("2a")},
     {"concurrency 1601", ONE_WORKER("1601")},
     {"concurrency many", ONE_WORKER("many")},
     {"workers work at once, and have no trace variable",
@@ -970,10 +971,23 @@ static bool readable(int descriptor, int ms) {
     return n > 0;
 }
 
+/* The same, but not when the runtime has ended. */
+static bool awaits(struct run *r, int descriptor) {
+    siginfo_t ended;
+    for (int waited = 0; waited < patience_ms; waited += 50) {
+        if (readable(descriptor, 50))
+            return true;
+        ended.si_pid = 0;
+        if (waitid(P_PID, (id_t)r->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid)
+            return readable(descriptor, 0) || problem(r, "the runtime has ended");
+    }
+    return false;
+}
+
 static bool take_connection(struct run *r) {
     if (r->connection >= 0)
         return true;
-    if (!readable(r->listener, patience_ms))
+    if (!awaits(r, r->listener))
         return problem(r, "no connection came");
     r->connection = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
     r->connections++;
@@ -988,7 +1002,7 @@ static bool take_bytes(struct run *r, size_t most) {
     for (;;) {
         if (!take_connection(r))
             return false;
-        if (!readable(r->connection, patience_ms))
+        if (!awaits(r, r->connection))
             return problem(r, "no request came");
         ssize_t n = recv(r->connection, block, most < sizeof block ? most : sizeof block, 0);
         if (n > 0) {
@@ -1510,7 +1524,7 @@ static bool passes(const struct test *t) {
 
 static void run_all(const struct test *all, size_t count, const char *only) {
     for (const struct test *t = all; t < all + count && failed < FAILURES_MAX; t++) {
-        if (only && !strstr(t->name, only))
+        if ((only && !strstr(t->name, only)) || (t->probe && strcmp(probe, "-") == 0))
             continue;
         if (t->needs && system(t->needs) != 0) {
             printf("SKIP %s: needs %s\n", t->name, t->needs);

@@ -823,6 +823,24 @@ static void test_refusals(void) {
     check(true, "refused one after the other", ABSENT);
 }
 
+/* A worker's death is forgiven if it has served an event, once for each, and after a pause. */
+static void test_deaths(void) {
+    struct worker workers[] = {{.pid = -1}, {-1, 3, true, true}};
+    lowest_level = LEVEL_FATAL;
+    for (int deaths = 0; deaths < 3; deaths++) {
+        workers[1].pid = fork();
+        if (workers[1].pid == 0 && deaths == 1)
+            raise(SIGKILL); /* before it has received an event */
+        if (workers[1].pid == 0)
+            _exit(0);
+        paused_ms = 0;
+        check(ended_worker(workers, 2) == &workers[1] && workers[1].deaths == deaths &&
+                  !workers[1].received && !workers[1].answered && paused_ms == WORKER_PAUSE_MS,
+              "a worker that ended", ABSENT);
+    }
+    lowest_level = LEVEL_TRACE;
+}
+
 /* ---- The first failure stays: who reads from then on gets nothing, and asks for nothing ---- */
 
 static void reply_of(struct api_connection *c, struct text *body) {
@@ -1053,6 +1071,7 @@ int main(void) {
     test_asking_again();
     test_cleaning_up();
     test_refusals();
+    test_deaths();
     test_failed_connections();
     test_framing();
     test_refusing();
