@@ -8,7 +8,8 @@
  *
  *   end_to_end BOOTSTRAP PROBE [PART OF A CASE'S NAME]
  *
- * With - for the probe, the cases that need it are left out. $RUN_WITH stands before both executables, such as qemu-aarch64-static.
+ * With - for the probe, the cases that need it are left out. $RUN_WITH stands before both
+ * executables, such as qemu-aarch64-static.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE

@@ -1,6 +1,7 @@
 /* soak.c - the executable for minutes on end: events of 0 to 6 MiB with a length or in chunks of
- * any size, and connections that are closed or reset at random. Every event has to come back once, byte
- * for byte; resident memory and descriptors have to be the same at the end as at the beginning.
+ * any size, and connections that are closed or reset at random. Every event has to come back once,
+ * byte for byte; resident memory and descriptors have to be the same at the end as at the
+ * beginning.
  *
  *   soak BOOTSTRAP [MINUTES [SEED]]     0.05 minutes; the seed is printed
  *
