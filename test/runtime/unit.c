@@ -935,6 +935,7 @@ static void test_framing(void) {
         {"204", "HTTP/1.1 204 No Content\r\n\r\n", "", 204, true},
         {"599", "HTTP/1.1 599 A\r\nContent-Length: 0\r\n\r\n", "", 599, true},
         {"304", "HTTP/1.1 304 \r\nContent-Length: 3\r\n\r\n", "", 304, true},
+        {"304 without a length", "HTTP/1.1 304 \r\n\r\n", "", 304, true},
         {"interim",
          "HTTP/1.1 100\r\n\r\nHTTP/1.1 199 a\r\nb: c\r\n\r\n" OK "content-length:1\r\n\r\nx", "x",
          200, true},
