@@ -452,7 +452,6 @@ static void hang_up(struct api_connection *c) {
     if (c->socket >= 0)
         close(c->socket);
     c->socket = -1;
-    c->unread = c->end = c->kept;
 }
 
 /* Emulators start server and runtime at the same time, so a refusal is tried again for a second; a
