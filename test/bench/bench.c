@@ -152,20 +152,6 @@ static void keep(struct samples *to, uint64_t sample) {
 
 /* ---- Files ----------------------------------------------------------------------------- */
 
-/* With a NUL behind. */
-static bool read_file(const char *path, struct bytes *to) {
-    char block[4096];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n;
-    while ((n = read(fd, block, sizeof block)) > 0)
-        bytes_append(to, block, (size_t)n);
-    close(fd);
-    bytes_append(to, "", 1);
-    return n == 0;
-}
-
 __attribute__((format(printf, 2, 3))) static bool read_proc(struct bytes *to, const char *format,
                                                             ...) {
     char path[64];

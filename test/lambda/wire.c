@@ -9,6 +9,7 @@
 #include "wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -449,7 +450,7 @@ bool request_field_is(const struct request *r, const char *name, const char *val
     return found != NULL && length == strlen(value) && memcmp(found, value, length) == 0;
 }
 
-/* ---- Sockets and the clock ---- */
+/* ---- Sockets, files and the clock ---- */
 
 int listen_on_loopback(uint16_t *port) {
     struct sockaddr_in address = {
@@ -489,6 +490,19 @@ uint64_t now_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+bool read_file(const char *path, struct bytes *to) {
+    char block[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n;
+    while ((n = read(fd, block, sizeof block)) > 0)
+        bytes_append(to, block, (size_t)n);
+    close(fd);
+    bytes_append(to, "", 1);
+    return n == 0;
 }
 
 const char *temporary_folder(void) {
