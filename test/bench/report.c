@@ -28,42 +28,26 @@ enum {
     MUCH_WAITING = 3, /* per cent of a median: more of it has a warning */
 };
 
-/* ---- JSON: as bench.c writes it, in that order, of a text that is known to be valid --------- */
+/* ---- JSON: what bench.c has written, in a text that is known to be valid -------------------- */
 
 static const char *file_name;
-static char *cursor; /* what is read next */
 
-/* Whether another element of the array follows; steps over what stands before it, or over its end. */
-static bool is_more(void) {
-    cursor += strspn(cursor, " \t\r\n,:[{}");
-    if (*cursor != ']')
-        return *cursor != '\0';
-    cursor++;
-    return false;
-}
-
-/* The next string, with its simple escapes taken out. */
-static char *take_string(void) {
-    char *from = cursor + strcspn(cursor, "\""), *text = from + (*from != '\0'), *to = text;
-    for (from = text; *from != '"' && *from != '\0'; from++)
-        if (*from == '\\' && from[1] == 'u') {
-            *to++ = ' '; /* a control character */
-            from += 5;
-        } else
-            *to++ = *(from += *from == '\\');
-    cursor = from + (*from != '\0');
-    *to = '\0';
-    return text;
-}
-
-static void take_name(const char *name) {
-    if (strcmp(take_string(), name) != 0)
+static const char *member(const char *object, const char *name) {
+    const char *value = json_member(object, name);
+    if (value == NULL)
         errx(1, "%s: \"%s\" is expected, as build/bench writes it", file_name, name);
+    return value;
 }
 
-static char *take(const char *name) {
-    take_name(name);
-    return take_string();
+/* With a blank for each control character, which would end a row. */
+static char *text_of(const char *value) {
+    struct bytes text = {0};
+    json_text(value, &text);
+    for (size_t i = 0; i < text.length; i++)
+        if ((unsigned char)text.data[i] < ' ')
+            text.data[i] = ' ';
+    bytes_append(&text, "", 1);
+    return text.data;
 }
 
 /* ---- Figures ------------------------------------------------------------------------------ */
@@ -172,13 +156,12 @@ static void remark_waiting(const struct result *waiting) {
 }
 
 /* Those of all processes stay in the order of measuring for now. */
-static void read_samples(struct result *r) {
-    take_name("samples");
-    while (is_more()) {
+static void read_samples(struct result *r, const char *processes) {
+    for (const char *at = json_first(processes, NULL); at != NULL; at = json_next(at, NULL)) {
         struct samples process = {0};
-        while (is_more()) {
-            keep(&process, strtod(cursor, &cursor));
-            keep(&r->all, process.at[process.count - 1]);
+        for (const char *one = json_first(at, NULL); one != NULL; one = json_next(one, NULL)) {
+            keep(&process, strtod(one, NULL));
+            keep(&r->all, strtod(one, NULL));
         }
         keep(&r->medians, sort_for_median(&process));
         free(process.at);
@@ -186,50 +169,49 @@ static void read_samples(struct result *r) {
     sort_for_median(&r->medians);
 }
 
-static void read_result(void) {
+static void read_result(const char *from) {
     struct result *r = &results[result_count];
-    char *name = take("program");
+    char *name = text_of(member(from, "program"));
     while (r->program < program_count && strcmp(programs[r->program].name, name) != 0)
         r->program++;
     if (r->program == program_count || ++result_count == RESULTS_MAX)
         errx(1, "%s: too many results, or one of a program that is not listed: %s", file_name,
              name);
-    r->group = take("group");
-    r->item = take("item");
-    r->unit = take("unit");
-    r->remark = take("failed");
-    read_samples(r);
+    free(name);
+    r->group = text_of(member(from, "group"));
+    r->item = text_of(member(from, "item"));
+    r->unit = text_of(member(from, "unit"));
+    r->remark = text_of(member(from, "failed"));
+    read_samples(r, member(from, "samples"));
+}
+
+static void read_program(const char *from) {
+    if (program_count == PROGRAMS_MAX)
+        errx(1, "%s: %d programs at most", file_name, PROGRAMS_MAX);
+    programs[program_count].name = text_of(member(from, "name"));
+    programs[program_count++].version = text_of(member(from, "version"));
 }
 
 static void read_run(const char *path) {
     struct bytes text = {0};
-    char block[65536];
-    size_t wrong = 0, n;
-    FILE *file = fopen(path, "r");
+    size_t wrong = 0;
     file_name = path;
-    while (file != NULL && (n = fread(block, 1, sizeof block, file)) > 0)
-        bytes_append(&text, block, n);
-    if (file == NULL || ferror(file) || fclose(file) != 0)
+    if (!read_file(path, &text))
         err(1, "%s", path);
-    if (!json_is_valid(text.data, text.length, &wrong))
+    if (!json_is_valid(text.data, text.length - 1, &wrong))
         errx(1, "%s: JSON is expected, and it is none from byte %zu on", path, wrong);
-    bytes_append(&text, "", 1);
-    cursor = text.data;
-    machine = take("machine");
-    date = take("date");
-    command = take("command");
-    method = take("method");
-    take_name("programs");
-    for (; is_more() && program_count < PROGRAMS_MAX; program_count++) {
-        programs[program_count].name = take("name");
-        programs[program_count].version = take("version");
-    }
-    take_name("warnings");
-    while (is_more())
-        bytes_format(&warnings, "warning: %s\n", take_string());
-    take_name("results");
-    while (is_more())
-        read_result();
+    const char *run = text.data, *at;
+    machine = text_of(member(run, "machine"));
+    date = text_of(member(run, "date"));
+    command = text_of(member(run, "command"));
+    method = text_of(member(run, "method"));
+    for (at = json_first(member(run, "programs"), NULL); at != NULL; at = json_next(at, NULL))
+        read_program(at);
+    for (at = json_first(member(run, "warnings"), NULL); at != NULL; at = json_next(at, NULL))
+        bytes_format(&warnings, "warning: %s\n", text_of(at));
+    for (at = json_first(member(run, "results"), NULL); at != NULL; at = json_next(at, NULL))
+        read_result(at);
+    bytes_free(&text);
     for (size_t i = 0; i < result_count; i++)
         if (strstr(results[i].item, ", waiting to run") != NULL)
             remark_waiting(&results[i]);
