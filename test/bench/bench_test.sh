@@ -126,7 +126,8 @@ check 'Ctrl-C is said' rows 'warning: bench was interrupted'
 
 cat >"$work/old" <<'END'
 {"machine": "a \"machine\"", "date": "2026-01-02", "command": "bench", "method": "m",
- "programs": [{"name": "f", "version": ""}, {"name": "p", "version": "1.0"}], "warnings": ["torn"],
+ "programs": [{"name": "f", "version": ""}, {"name": "p", "version": "1.0"},
+  {"name": "more than sixteen bytes", "version": ""}], "warnings": ["torn"],
  "results": [
  {"program": "f", "group": "cold", "item": "first poll", "unit": "ns", "failed": "", "samples": [[100000,
   300000, 200000]]},
@@ -134,7 +135,7 @@ cat >"$work/old" <<'END'
   1000000, 5000000, 2000000, 3000000, 8000000, 4000000, 7000000, 6000000]]},
  {"program": "p", "group": "cold", "item": "first poll, waiting to run", "unit": "ns", "failed": "",
   "samples": [[4500000, 500000, 2500000, 1000000, 1500000, 4000000, 2000000, 3500000, 3000000]]},
- {"program": "f", "group": "warm", "item": "6 MB", "unit": "ns", "failed": "is \"x\"", "samples": []}]}
+ {"program": "f", "group": "warm", "item": "6 MB", "unit": "ns", "failed": "is\u000a\"x\"", "samples": []}]}
 END
 build/report "$work/old" >"$work/table"
 check 'the machine' rows '^a "machine", 2026-01-02$'
@@ -149,8 +150,11 @@ build/report --csv "$work/old" >"$work/table"
 check 'CSV' rows '^p,cold,"first poll",ns,9,1e\+06,5e\+06,2e\+06,8e\+06,4.8e\+06,25,9e\+06,,"50 % of p50'
 build/report --svg "$work/svg" "$work/old"
 check 'the picture' grep -q 'class="ink number halo">5 ms<' "$work/svg"
-echo '{"machine": 1' >"$work/torn"
+check 'a long name is whole in it' grep -q '>more than sixteen bytes</text>' "$work/svg"
+sed '$s/}$//' "$work/old" >"$work/torn"
 check 'a torn file is a failure' ends_with 1 build/report "$work/torn"
+echo '{"machine": "m"}' >"$work/other"
+check 'JSON of something else is a failure' ends_with 1 build/report "$work/other"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
