@@ -150,6 +150,7 @@ build/report --csv "$work/old" >"$work/table"
 check 'CSV' rows '^p,cold,"first poll",ns,9,1e\+06,5e\+06,2e\+06,8e\+06,4.8e\+06,25,9e\+06,,"50 % of p50'
 build/report --svg "$work/svg" "$work/old"
 check 'the picture' grep -q 'class="ink number halo">5 ms<' "$work/svg"
+check 'no interval leaves its plot' ends_with 1 grep -E '"wide".* x2="(4[3-9]|[5-9].).\.' "$work/svg"
 check 'a long name is whole in it' grep -q '>more than sixteen bytes</text>' "$work/svg"
 sed '$s/}$//' "$work/old" >"$work/torn"
 check 'a torn file is a failure' ends_with 1 build/report "$work/torn"

@@ -443,6 +443,11 @@ static int by_start(const void *a, const void *b) {
 
 /* ---- Picture: dots ------------------------------------------------------------------------ */
 
+/* The interval is that of the median. */
+static bool bar(const struct result *r, double *low, double *high) {
+    return r != NULL && figure(r) == percentile(&r->all, 50) && interval(r, low, high);
+}
+
 /* Medians, with their intervals; of times also how far above the floor they are, where that says more
  * than the whole. */
 static void add_dot(const struct result *r, const struct axis *a, double y) {
@@ -450,8 +455,7 @@ static void add_dot(const struct result *r, const struct axis *a, double y) {
     char above[40] = "";
     add_line("grid", a->at, y, dot, y);
     bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(r->program));
-    /* The interval is that of the median. */
-    if (value == percentile(&r->all, 50) && interval(r, &low, &high)) {
+    if (bar(r, &low, &high)) {
         behind = on_axis(a, high);
         add_line("wide", on_axis(a, low), y, behind, y);
     }
@@ -466,10 +470,16 @@ static void add_dot(const struct result *r, const struct axis *a, double y) {
 static void add_dots(double x, double top, const char *title, const char *group, const char *item,
                      const struct units *units) {
     struct axis a = {99, -99, x, DOTS, units};
-    double bottom = top + 16 + (double)DOT_ROW * (double)program_count;
+    double bottom = top + 16 + (double)DOT_ROW * (double)program_count, low, high;
     add_text(x, top, "ink head", "%s", title);
-    for (size_t i = 0; i < program_count; i++)
-        take_in(&a, figure(find(i, group, item)));
+    for (size_t i = 0; i < program_count; i++) {
+        const struct result *r = find(i, group, item);
+        take_in(&a, figure(r));
+        if (bar(r, &low, &high)) {
+            take_in(&a, low);
+            take_in(&a, high);
+        }
+    }
     if (a.low > a.high)
         return;
     add_grid(&a, top + 12, bottom);
