@@ -101,6 +101,8 @@ for one in bootstrap serves chunks; do
     check "$one fails nowhere" ends_with 1 grep -q "^  \"$one [a-z]" "$work/json"
     check "$one has processor time" rows "^\\| first poll, processor time, µs +\\| $one +\\| +2 \\|"
 done
+build/report --svg "$work/svg" "$work/json"
+check 'what --largest leaves out has not failed' ends_with 1 grep -E '>serves,? .*failed' "$work/svg"
 check 'the seed is written down' grep -q '"command": "[^"]* --seed 7"' "$work/json"
 check 'ours that fails is a failure' ends_with 1 bench --output "$work/part" build/floor "$work/ends"
 
@@ -151,6 +153,7 @@ check 'CSV' rows '^p,cold,"first poll",ns,9,1e\+06,5e\+06,2e\+06,8e\+06,4.8e\+06
 build/report --svg "$work/svg" "$work/old"
 check 'the picture' grep -q 'class="ink number halo">5 ms<' "$work/svg"
 check 'no interval leaves its plot' ends_with 1 grep -E '"wide".* x2="(4[3-9]|[5-9].).\.' "$work/svg"
+check 'a long name has room' grep -q 'viewBox="-56 0 1052 ' "$work/svg"
 check 'a long name is whole in it' grep -q '>more than sixteen bytes</text>' "$work/svg"
 sed '$s/}$//' "$work/old" >"$work/torn"
 check 'a torn file is a failure' ends_with 1 build/report "$work/torn"

@@ -313,7 +313,8 @@ enum {
     DOT_ROW = 22,
     DOTS = 265,   /* width of a plot of dots, without the figures behind */
     SECOND = 555, /* left of the second one beside it */
-    PLOT = 610,   /* width of the last plot, before its names */
+    PLOT = 580,   /* width of the last plot, before its names */
+    LETTER = 8,   /* of a name: wide enough for most */
     CURVES = 300, /* height of the last plot */
     COLORS = 8,
 };
@@ -565,8 +566,9 @@ static void add_curve_names(const struct axis *x, const struct axis *y) {
         bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(*p));
         add_circle("fill", on_axis(x, events[last].size), end, 3);
         add_line("ring", right + 4, end, right + 18, at);
+        bool failed = last < EVENTS - 1 && find(*p, "warm Content-Length", events[last + 1].item);
         add_text(right + 22, at + 4, "fill small name", "%s%s", programs[*p].name,
-                 last < EVENTS - 1 ? ", failed beyond" : "");
+                 failed ? " (failed)" : "");
         bytes_text(&picture, "</g>\n");
     }
 }
@@ -595,9 +597,13 @@ static double add_curves(double top) {
     return top + CURVES + 76;
 }
 
+/* Names of more than the table's width have as much more room at both sides. */
 static bool write_picture(const char *path) {
-    for (size_t i = 0; i < program_count; i++)
+    int longest = NAME_WIDTH;
+    for (size_t i = 0; i < program_count; i++) {
         order[i] = i;
+        longest = (int)fmax(longest, (double)strlen(programs[i].name));
+    }
     qsort(order, program_count, sizeof order[0], by_start);
     double y = add_curves(add_all_dots(106));
     add_text(MARGIN, 40, "ink title", "Lambda runtimes: start, service, size and memory");
@@ -610,14 +616,15 @@ static bool write_picture(const char *path) {
     if (warnings.length > 0)
         add_text(WIDTH - MARGIN, y + 16, "soft small end", "There were warnings: see the tables.");
     bytes_append(&picture, "", 1);
-    int height = (int)y + 36;
+    int height = (int)y + 36, left = LETTER * (NAME_WIDTH - longest), width = WIDTH - 2 * left;
     FILE *file = fopen(path, "w");
     return file != NULL &&
            fprintf(file,
-                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-                   "height=\"%d\" role=\"img\">\n<title>Lambda runtimes compared</title>\n"
-                   "%s<rect class=\"paper\" width=\"%d\" height=\"%d\" rx=\"10\"/>\n%s</svg>\n",
-                   WIDTH, height, WIDTH, height, style, WIDTH, height, picture.data) > 0 &&
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"%d 0 %d %d\" width=\"%d\" "
+                   "height=\"%d\" role=\"img\">\n<title>Lambda runtimes compared</title>\n%s"
+                   "<rect class=\"paper\" x=\"%d\" width=\"100%%\" height=\"100%%\" rx=\"10\"/>\n"
+                   "%s</svg>\n",
+                   left, width, height, width, height, style, left, picture.data) > 0 &&
            fclose(file) == 0;
 }
 
