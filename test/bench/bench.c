@@ -38,7 +38,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -466,22 +465,17 @@ static struct incoming {
     size_t head_length, end; /* head_length 0: not yet seen whole; end 0: chunked */
 } incoming[KINDS];
 
-/* The value of a field in a head that is whole, NULL if it has none. */
-static const char *field(const struct incoming *in, const char *name) {
-    for (const char *at = in->data, *end = in->data + in->head_length;
-         (at = memmem(at, (size_t)(end - at), "\r\n", 2)) != NULL; at += 2)
-        if (strncasecmp(at + 2, name, strlen(name)) == 0)
-            return at + 2 + strlen(name);
-    return NULL;
-}
-
-/* Where the request ends, and the wish to be told to go on. */
+/* Where the request ends, and the wish to be told to go on. Of a head alone nothing is decoded. */
 static void read_head(struct program *p, struct incoming *in, int fd) {
-    const char *length = field(in, "Content-Length:");
-    if (field(in, "Transfer-Encoding:") == NULL)
+    struct request head;
+    size_t n;
+    request_parse(in->data, in->head_length, &head);
+    const char *length = request_field(&head, "Content-Length", &n);
+    if (!head.chunked)
         in->end = in->head_length + (length == NULL ? 0 : strtoul(length, NULL, 10));
-    if (field(in, "Expect:") != NULL && in->length == in->head_length)
+    if (head.expects_continue && in->length == in->head_length)
         send_or_fail(p, fd, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+    request_free(&head);
 }
 
 /* Only where a request ends: time runs, and neither the checks nor the decoding belong to it. No
