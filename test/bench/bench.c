@@ -451,12 +451,11 @@ static void send_or_fail(struct program *p, int fd, const char *data, size_t len
 /* What a program sends to us. */
 enum kind { POLL, ANSWER, KINDS };
 
+#define INVOCATION "/2018-06-01/runtime/invocation/"
 #define REQUEST_ID "3d0f0b2a-5c1e-4e63-9d3b-6a1f2c7e8b90"
 
-static const struct {
-    const char *method, *target;
-} expected[KINDS] = {{"GET", "/2018-06-01/runtime/invocation/next"},
-                     {"POST", "/2018-06-01/runtime/invocation/" REQUEST_ID "/response"}};
+static const char *const expected[KINDS] = {"GET " INVOCATION "next ",
+                                            "POST " INVOCATION REQUEST_ID "/response "};
 
 /* The last request of each kind, and room for it: prepare touches every page. */
 static struct incoming {
@@ -570,17 +569,14 @@ static void set_event(const struct event_case *c, bool chunked) {
 static void check(struct program *p, enum kind kind) {
     const struct incoming *in = &incoming[kind];
     struct request r;
-    const char *method = expected[kind].method, *target = expected[kind].target;
     enum request_reading reading = request_parse(in->data, in->length, &r);
     if (reading == REQUEST_MALFORMED)
         fail(p, "sends a malformed request: %s", r.wrong);
     if (reading != REQUEST_COMPLETE || r.length != in->length)
         fail(p, "sends something behind a request");
-    if (r.method_length != strlen(method) || memcmp(r.method, method, r.method_length) != 0 ||
-        r.target_length != strlen(target) || memcmp(r.target, target, r.target_length) != 0)
-        fail(p, "sends '%.*s %.*s' where %s %s is expected: %.*s", (int)r.method_length, r.method,
-             (int)r.target_length, r.target, method, target,
-             (int)(r.body.length < QUOTED_MAX ? r.body.length : QUOTED_MAX),
+    if (strncmp(r.method, expected[kind], strlen(expected[kind])) != 0)
+        fail(p, "sends '%.*s' where %sis expected: %.*s", (int)strcspn(r.method, "\r"), r.method,
+             expected[kind], (int)(r.body.length < QUOTED_MAX ? r.body.length : QUOTED_MAX),
              r.body.length == 0 ? "" : r.body.data);
     if (kind == ANSWER && (r.body.length != event.body.length ||
                            memcmp(r.body.data, event.body.data, r.body.length) != 0))
