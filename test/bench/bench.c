@@ -768,7 +768,19 @@ static void begin_case(const char *name) {
 
 /* ---- Cold --------------------------------------------------------------------------------- */
 
-static bool counts; /* the start at hand */
+/* Its first poll, too. */
+static void start_and_check(struct program *p) {
+    start(p);
+    await_poll(p);
+    check(p, POLL);
+}
+
+/* One that does not count: without a rest, in which others would have the caches. */
+static void start_before(struct program *p) {
+    start_and_check(p);
+    invoke(p);
+    stop(p);
+}
 
 static void cold_start(struct program *p) {
     uint64_t own = now_ns(CLOCK_PROCESS_CPUTIME_ID), began = start(p);
@@ -776,11 +788,6 @@ static void cold_start(struct program *p) {
     uint64_t wall = now_ns(CLOCK_MONOTONIC) - began;
     own = now_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
     check(p, POLL);
-    if (!counts) { /* without a rest, in which others would have the caches */
-        invoke(p);
-        stop(p);
-        return;
-    }
     struct usage at_poll = usage_at_rest(p, false);
     struct invocation first = invoke(p);
     struct usage after = usage_at_rest(p, true);
@@ -800,11 +807,9 @@ static void measure_cold(void) {
     for (unsigned round = 0; round <= options.starts && !interrupted; round++) {
         shuffle();
         for (size_t i = 0; i < program_count; i++) {
-            counts = false;
             if (turn[i]->reason[0] == '\0')
-                attempt(&programs[0], cold_start);
-            counts = round > 0;
-            attempt(turn[i], cold_start);
+                attempt(&programs[0], start_before);
+            attempt(turn[i], round > 0 ? cold_start : start_before);
         }
     }
     add_results("cold", "first poll", WALL, FAULTS);
@@ -820,8 +825,7 @@ static void measure_mapped(struct program *p) {
     static const char command[] =
         "sed -n 's|^[^/]*/|/|p' $FILE | sort -u | tr '\\n' '\\0' | xargs -0 stat -c %s 2>/dev/null | "
         "awk '{ sum += $1 } END { print sum }'";
-    start(p);
-    await_poll(p);
+    start_and_check(p);
     invoke(p);
     struct usage u = usage_at_rest(p, true);
     bytes_append(&u.maps, "", 1);
@@ -847,9 +851,7 @@ static void measure_cost(struct program *p) {
 
 /* Starts the program and leaves it polling, for its turns. */
 static void warm_up(struct program *p) {
-    start(p);
-    await_poll(p);
-    check(p, POLL);
+    start_and_check(p);
     for (int i = 0; i < WARM_UP; i++)
         invoke(p);
     p->spent = 0;
@@ -909,8 +911,7 @@ static void measure_warm_case(const struct event_case *c, bool chunked) {
 /* For others to count in, such as callgrind and strace: what SIGTERM ends, these still write down.
  * Memory is that of all processes, once they have come to rest. */
 static void converse(struct program *p) {
-    start(p);
-    await_poll(p);
+    start_and_check(p);
     for (unsigned i = 0; i < options.events; i++)
         invoke(p);
     struct usage u = usage_at_rest(p, true);
