@@ -272,7 +272,6 @@ __attribute__((format(printf, 2, 3), noreturn)) static void fail(struct program 
 }
 
 static void stop(struct program *);
-static uint64_t ask_shell(const char *command, const char *file);
 
 /* Takes a step with a program, unless it has failed in this case already. Else its processes are
  * ended, and the others go on. What it said on stderr stands before the reason there. */
@@ -366,13 +365,6 @@ static void stop(struct program *p) {
     p->pid = p->polling = 0;
     p->silence = 0;
     end_strays();
-}
-
-/* However the bench ends: nothing is left behind. */
-static void leave(void) {
-    for (size_t i = 0; i < program_count; i++)
-        stop(&programs[i]);
-    ask_shell("rm -rf \"$FILE\"", scratch);
 }
 
 /* ---- Connections -------------------------------------------------------------------------- */
@@ -973,12 +965,11 @@ static void add_programs(struct bytes *to) {
         char path[PATH_MAX];
         struct bytes version = {0};
         snprintf(path, sizeof path, "%s/version", programs[i].folder);
-        if (programs[i].deployed && read_file(path, &version))
-            version.data[strcspn(version.data, "\n")] = '\0';
+        bool known = programs[i].deployed && read_file(path, &version);
         bytes_text(to, i == 0 ? "\n  {" : ",\n  {");
         add_member(to, "name", programs[i].name);
         bytes_text(to, "\"version\": ");
-        json_string(to, version.data, version.data == NULL ? 0 : strlen(version.data));
+        json_string(to, version.data, known ? strcspn(version.data, "\n") : 0);
         bytes_text(to, "}");
         bytes_free(&version);
     }
@@ -1107,6 +1098,13 @@ static void set_environment(void) {
     setenv("TMPDIR", scratch, 1);
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         putenv(variables[i]);
+}
+
+/* However the bench ends: nothing is left behind. */
+static void leave(void) {
+    for (size_t i = 0; i < program_count; i++)
+        stop(&programs[i]);
+    ask_shell("rm -rf \"$FILE\"", scratch);
 }
 
 /* A second Ctrl-C ends it at once; the programs go with their parent. */
