@@ -211,7 +211,7 @@ tiny-fuzz: build/tiny/Makefile
 # Sanitizers, where the compiler has them.
 SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined \
 	-x c - -o /dev/null 2>/dev/null && echo -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
-build/unit build/faults_poisoned: OPTIONS = -g $(SANITIZED)
+build/unit build/faults_poisoned build/report: OPTIONS = -g $(SANITIZED)
 build/fuzz_seeds: OPTIONS = -g $(SANITIZED) -DREPLAY -Wno-format-truncation
 build/exhaustive: OPTIONS = -DREPLAY
 build/fuzz: HOST_CC = clang

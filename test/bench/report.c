@@ -138,20 +138,20 @@ static void remark_waiting(const struct result *waiting) {
     char item[64];
     snprintf(item, sizeof item, "%.*s", (int)strcspn(waiting->item, ","), waiting->item);
     struct result *r = find(waiting->program, waiting->group, item);
-    struct samples whole = {0}, without = {0};
-    for (size_t i = 0; r != NULL && waiting->all.count > 0 && i < r->all.count; i++) {
-        keep(&whole, r->all.at[i]);
+    struct samples without = {0};
+    if (r == NULL || waiting->all.count == 0)
+        return;
+    for (size_t i = 0; i < r->all.count; i++)
         keep(&without,
              fmax(0, r->all.at[i] - waiting->all.at[i * waiting->all.count / r->all.count]));
-    }
-    double part = 100 - 100 * sort_for_median(&without) / sort_for_median(&whole);
+    double part = 100 - 100 * sort_for_median(&without) / sort_for_median(&r->all);
     if (part > MUCH_WAITING && *r->remark == '\0') {
         struct bytes remark = {0};
         bytes_format(&remark, "%.0f %% of p50 is waiting for a processor", part);
         bytes_append(&remark, "", 1);
+        free(r->remark);
         r->remark = remark.data;
     }
-    free(whole.at);
     free(without.at);
 }
 
@@ -207,8 +207,12 @@ static void read_run(const char *path) {
     method = text_of(member(run, "method"));
     for (at = json_first(member(run, "programs"), NULL); at != NULL; at = json_next(at, NULL))
         read_program(at);
-    for (at = json_first(member(run, "warnings"), NULL); at != NULL; at = json_next(at, NULL))
-        bytes_format(&warnings, "warning: %s\n", text_of(at));
+    for (at = json_first(member(run, "warnings"), NULL); at != NULL; at = json_next(at, NULL)) {
+        char *one = text_of(at);
+        bytes_format(&warnings, "warning: %s\n", one);
+        free(one);
+    }
+    bytes_append(&warnings, "", 1);
     for (at = json_first(member(run, "results"), NULL); at != NULL; at = json_next(at, NULL))
         read_result(at);
     bytes_free(&text);
@@ -281,7 +285,7 @@ static void print_tables(void) {
     for (size_t i = 0; i < program_count; i++)
         if (*programs[i].version != '\0')
             printf("%s: %s\n", programs[i].name, programs[i].version);
-    fwrite(warnings.data, 1, warnings.length, stdout);
+    fputs(warnings.data, stdout);
     for (const struct result *r = results; r < results + result_count; r++) {
         if (r == results || strcmp(r[-1].group, r->group) != 0)
             print_head(r->group);
@@ -538,18 +542,23 @@ static void add_curve(size_t program, const struct axis *x, const struct axis *y
     bytes_text(&picture, "\"/>\n");
 }
 
-/* The largest event that it has served, -1 if none. */
-static int last_event(size_t program) {
-    int last = EVENTS - 1;
-    while (last >= 0 && time_of(program, (size_t)last) <= 0)
-        last--;
-    return last;
+/* How many events there are up to the largest that it has served. */
+static size_t events_served(size_t program) {
+    size_t count = EVENTS;
+    while (count > 0 && time_of(program, count - 1) <= 0)
+        count--;
+    return count;
+}
+
+/* The time of that one, 0 if none. */
+static double last_time(size_t program) {
+    size_t count = events_served(program);
+    return count == 0 ? 0 : time_of(program, count - 1);
 }
 
 /* The slowest first, by the ends of their curves. */
 static int by_end(const void *a, const void *b) {
-    size_t one = *(const size_t *)a, other = *(const size_t *)b;
-    double x = time_of(one, (size_t)last_event(one)), y = time_of(other, (size_t)last_event(other));
+    double x = last_time(*(const size_t *)a), y = last_time(*(const size_t *)b);
     return (x < y) - (x > y);
 }
 
@@ -558,15 +567,15 @@ static void add_curve_names(const struct axis *x, const struct axis *y) {
     double at = -1e9, right = x->at + x->length;
     qsort(order, program_count, sizeof order[0], by_end);
     for (const size_t *p = order; p < order + program_count; p++) {
-        int last = last_event(*p);
-        if (last < 0)
+        size_t count = events_served(*p);
+        if (count == 0)
             continue;
-        double end = on_axis(y, time_of(*p, (size_t)last));
+        double end = on_axis(y, last_time(*p));
         at = fmax(end, at + 14);
         bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(*p));
-        add_circle("fill", on_axis(x, events[last].size), end, 3);
+        add_circle("fill", on_axis(x, events[count - 1].size), end, 3);
         add_line("ring", right + 4, end, right + 18, at);
-        bool failed = last < EVENTS - 1 && find(*p, "warm Content-Length", events[last + 1].item);
+        bool failed = count < EVENTS && find(*p, "warm Content-Length", events[count].item) != NULL;
         add_text(right + 22, at + 4, "fill small name", "%s%s", programs[*p].name,
                  failed ? " (failed)" : "");
         bytes_text(&picture, "</g>\n");
@@ -613,7 +622,7 @@ static bool write_picture(const char *path) {
     add_text(MARGIN, y, "soft small", "%s", machine);
     add_text(WIDTH - MARGIN, y, "soft small end", "%s", date);
     add_text(MARGIN, y + 16, "soft small", "%.100s", command);
-    if (warnings.length > 0)
+    if (*warnings.data != '\0')
         add_text(WIDTH - MARGIN, y + 16, "soft small end", "There were warnings: see the tables.");
     bytes_append(&picture, "", 1);
     int height = (int)y + 36, left = LETTER * (NAME_WIDTH - longest), width = WIDTH - 2 * left;
