@@ -533,49 +533,44 @@ static double time_of(size_t program, size_t event) {
     return figure(find(program, "warm Content-Length", events[event].item));
 }
 
+/* Of each program the end of its curve, and how many events there are up to that; 0: it has none. */
+static struct end {
+    double x, y;
+    size_t events;
+} ends[PROGRAMS_MAX];
+
 static void add_curve(size_t program, const struct axis *x, const struct axis *y) {
+    struct end *end = &ends[program];
     bytes_format(&picture, "<path class=\"stroke c%zu\" d=\"", color_of(program));
-    for (size_t i = 0, points = 0; i < EVENTS; i++)
-        if (time_of(program, i) > 0)
-            bytes_format(&picture, "%c%.1f %.1f", points++ == 0 ? 'M' : 'L',
-                         on_axis(x, events[i].size), on_axis(y, time_of(program, i)));
+    for (size_t i = 0; i < EVENTS; i++) {
+        if (time_of(program, i) <= 0)
+            continue;
+        char how = end->events == 0 ? 'M' : 'L';
+        *end = (struct end){on_axis(x, events[i].size), on_axis(y, time_of(program, i)), i + 1};
+        bytes_format(&picture, "%c%.1f %.1f", how, end->x, end->y);
+    }
     bytes_text(&picture, "\"/>\n");
 }
 
-/* How many events there are up to the largest that it has served. */
-static size_t events_served(size_t program) {
-    size_t count = EVENTS;
-    while (count > 0 && time_of(program, count - 1) <= 0)
-        count--;
-    return count;
-}
-
-/* The time of that one, 0 if none. */
-static double last_time(size_t program) {
-    size_t count = events_served(program);
-    return count == 0 ? 0 : time_of(program, count - 1);
-}
-
-/* The slowest first, by the ends of their curves. */
 static int by_end(const void *a, const void *b) {
-    double x = last_time(*(const size_t *)a), y = last_time(*(const size_t *)b);
-    return (x < y) - (x > y);
+    double x = ends[*(const size_t *)a].y, y = ends[*(const size_t *)b].y;
+    return (x > y) - (x < y);
 }
 
 /* At the right ends of the curves, from the highest down, none over another. */
-static void add_curve_names(const struct axis *x, const struct axis *y) {
-    double at = -1e9, right = x->at + x->length;
+static void add_curve_names(double right) {
+    double at = -1e9;
     qsort(order, program_count, sizeof order[0], by_end);
     for (const size_t *p = order; p < order + program_count; p++) {
-        size_t count = events_served(*p);
-        if (count == 0)
+        const struct end *end = &ends[*p];
+        if (end->events == 0)
             continue;
-        double end = on_axis(y, last_time(*p));
-        at = fmax(end, at + 14);
+        at = fmax(end->y, at + 14);
         bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(*p));
-        add_circle("fill", on_axis(x, events[count - 1].size), end, 3);
-        add_line("ring", right + 4, end, right + 18, at);
-        bool failed = count < EVENTS && find(*p, "warm Content-Length", events[count].item) != NULL;
+        add_circle("fill", end->x, end->y, 3);
+        add_line("ring", right + 4, end->y, right + 18, at);
+        bool failed = end->events < EVENTS &&
+                      find(*p, "warm Content-Length", events[end->events].item) != NULL;
         add_text(right + 22, at + 4, "fill small name", "%s%s", programs[*p].name,
                  failed ? " (failed)" : "");
         bytes_text(&picture, "</g>\n");
@@ -602,7 +597,7 @@ static double add_curves(double top) {
     }
     for (size_t i = program_count; i-- > 0;)
         add_curve(i, &x, &y);
-    add_curve_names(&x, &y);
+    add_curve_names(LEFT + PLOT);
     return top + CURVES + 76;
 }
 
