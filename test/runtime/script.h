@@ -1,0 +1,657 @@
+/* script.h - a scripted Runtime API on loopback, and the executable that has to get along with it.
+ *
+ * A case is a row of struct test: its name, and the steps of the server in order, which say what it
+ * expects to be asked and which bytes it answers. NEXT, EVENT, RESPONSE and the like are steps;
+ * {KEPT} or {PAUSE, .number = 50} is one without a macro. passes() runs it in a process of its own
+ * against a server of its own on port 0. When the script is over the runtime has to be waiting for
+ * the next event with nothing on stderr, unless the case says how it ends. Whatever the script, the
+ * runtime is never seen with a second connection open while it waits on the first.
+ *
+ * end_to_end.c includes this. It defines PATIENCE_MS before, and sets `bootstrap` and `probe`.
+ *
+ * SPDX-License-Identifier: MIT-0 */
+#define _GNU_SOURCE
+#include "../lambda/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { STEPS_MAX = 48, VARIABLES_MAX = 8, WORKERS_MAX = 4 };
+
+/* ---- The script language ---- */
+
+struct step {
+    enum kind {
+        END,
+        ASKED,   /* expect a request: `text` is method and target, `body` its body if not NULL, of
+                    `length` bytes if it has NUL bytes */
+        FIELD,   /* of that request: name in `text`, value in `body`, NULL if it must be absent */
+        BYTES,   /* send `text` */
+        TRICKLE, /* send `text` byte by byte, each in a segment of its own */
+        PADDING, /* send `number` bytes of x */
+        FILL,    /* send `number` bytes of the pattern that ECHOED expects */
+        CHUNKS,  /* the same in chunks of 1, 2, 3 ... `length` bytes, and the last chunk */
+        ECHOED,  /* expect that the response is the first `number` bytes of the pattern */
+        PARTLY,  /* receive `number` bytes of a request and no more */
+        PAUSE,   /* `number` milliseconds */
+        SILENCE, /* the same, in which the runtime waits */
+        CLOSE,   /* the connection: end of stream */
+        RESET,   /* the connection: RST */
+        CLOSED,  /* expect that the runtime closes it */
+        KEPT,    /* expect that it sends its next request on the same one */
+        COMES,   /* receive until what has come ends in `text` */
+        TRAILED, /* expect `text` as the trailer section of the request */
+        SIGNAL,  /* send signal `number` to the runtime */
+        MEMORY,  /* its resident memory is below `number` KiB */
+        WORKER,  /* go on with the connection of worker `number` */
+    } kind;
+    const char *text, *body;
+    size_t length, number;
+};
+
+#define NEXT_ROUTE "GET /2018-06-01/runtime/invocation/next"
+#define POST_ROUTE "POST /2018-06-01/runtime/invocation/"
+#define NEXT \
+    { ASKED, NEXT_ROUTE, "" }
+#define SEND(bytes) \
+    { BYTES, bytes, .length = sizeof(bytes) - 1 }
+#define SEND_SLOWLY(bytes) \
+    { TRICKLE, bytes, .length = sizeof(bytes) - 1 }
+#define RESPONSE(id, body) \
+    { ASKED, POST_ROUTE id "/response", body }
+#define ERROR_JSON(type, message) \
+    "{\"errorType\":\"" type "\",\"stackTrace\":[],\"errorMessage\":\"" message "\"}"
+#define ERROR(id, type, message) \
+    { ASKED, POST_ROUTE id "/error", ERROR_JSON(type, message) }
+#define HAS(name, value) \
+    { FIELD, name, value }
+#define HEAD(id) "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: " id "\r\n"
+#define EVENT(id, length, body) SEND(HEAD(id) "Content-Length: " #length "\r\n\r\n" body)
+#define ACCEPTED                                                                                 \
+    SEND("HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n" \
+         "{\"status\":\"OK\"}\n")
+#define STATUS(line) SEND("HTTP/1.1 " line "\r\nContent-Length: 2\r\n\r\n{}")
+
+/* A case says how it ends; if it does not, it goes on, and nothing is on stderr. */
+struct run;
+struct test {
+    const char *name;
+    struct step steps[STEPS_MAX];
+    const char *fatal;    /* it ends with status 1 and one line that contains this */
+    int status;           /* it ends with this one */
+    const char *warns;    /* it goes on, with one line that contains this */
+    const char *logs;     /* what is on stderr matches this pattern of fnmatch */
+    unsigned connections; /* it makes so many, all in all; 0: not counted */
+    const char *environment[VARIABLES_MAX];
+    bool probe;          /* run the probe handler, not the echo */
+    bool process_1;      /* as which a container starts its program */
+    bool little_stack;   /* 64 KiB, of which 5,000 variables take most */
+    bool leaves_a_child; /* behind, when its process becomes the runtime */
+    enum { LOGS, CLOSED_STREAMS, BROKEN_LOG } streams;
+    unsigned rounds;            /* how often the script is followed; 0 is 1 */
+    int ended_by;               /* a signal */
+    bool (*play)(struct run *); /* instead of the steps: what no script can say */
+    const char *needs;          /* a command that has to succeed, or the case is skipped */
+};
+
+/* ---- The running case ---- */
+
+struct run {
+    const struct test *test;
+    size_t step, worker, workers; /* that it has come to, and how many workers there are */
+    int listener, connection, log;
+    uint16_t port;
+    pid_t pid;
+    unsigned connections; /* taken so far */
+    bool waiting;         /* the runtime waits for a reply */
+    struct bytes input;
+    struct request request;
+    char problem[2048];
+};
+
+static bool problem(struct run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool problem(struct run *r, const char *format, ...) {
+    va_list values;
+    va_start(values, format);
+    if (!r->problem[0])
+        vsnprintf(r->problem, sizeof r->problem, format, values);
+    va_end(values);
+    return false;
+}
+
+static char pattern_at(size_t i) {
+    return (char)((i * 2654435761u >> 13) + (i >> 7));
+}
+
+static struct bytes pattern(size_t length) {
+    struct bytes all = {0};
+    static char block[4096];
+    for (size_t done = 0; done < length;) {
+        size_t n = length - done < sizeof block ? length - done : sizeof block;
+        for (size_t i = 0; i < n; i++)
+            block[i] = pattern_at(done + i);
+        bytes_append(&all, block, n);
+        done += n;
+    }
+    return all;
+}
+
+static void drop_connection(struct run *r, bool reset) {
+    if (r->connection < 0)
+        return;
+    struct linger at_once = {1, 0};
+    if (reset)
+        setsockopt(r->connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(r->connection);
+    r->connection = -1;
+    r->waiting = false;
+    r->input.length = 0;
+}
+
+static int patience_ms = PATIENCE_MS;
+
+/* One descriptor becomes readable in time. */
+static bool readable(int descriptor, int ms) {
+    struct pollfd it = {.fd = descriptor, .events = POLLIN};
+    int n;
+    do
+        n = poll(&it, 1, ms);
+    while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+/* The same, but not when the runtime has ended. */
+static bool awaits(struct run *r, int descriptor) {
+    siginfo_t ended;
+    for (int waited = 0; waited < patience_ms; waited += 50) {
+        if (readable(descriptor, 50))
+            return true;
+        ended.si_pid = 0;
+        if (waitid(P_PID, (id_t)r->pid, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid)
+            return readable(descriptor, 0) || problem(r, "the runtime has ended");
+    }
+    return false;
+}
+
+static bool take_connection(struct run *r) {
+    if (r->connection >= 0)
+        return true;
+    if (!awaits(r, r->listener))
+        return problem(r, "no connection came");
+    r->connection = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+    r->connections++;
+    int on = 1;
+    setsockopt(r->connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return r->connection >= 0 || problem(r, "accept: %s", strerror(errno));
+}
+
+/* More of a request, from a new connection if the runtime has closed the old one in between. */
+static bool take_bytes(struct run *r, size_t most) {
+    static char block[1 << 20];
+    for (;;) {
+        if (!take_connection(r))
+            return false;
+        if (!awaits(r, r->connection))
+            return problem(r, "no request came");
+        ssize_t n = recv(r->connection, block, most < sizeof block ? most : sizeof block, 0);
+        if (n > 0) {
+            bytes_append(&r->input, block, (size_t)n);
+            return true;
+        }
+        if (r->input.length)
+            return problem(r, "the connection ended within a request");
+        drop_connection(r, false);
+    }
+}
+
+static bool take_request(struct run *r) {
+    request_free(&r->request);
+    for (;;) {
+        enum request_reading got = request_parse(r->input.data, r->input.length, &r->request);
+        if (got == REQUEST_COMPLETE)
+            break;
+        if (got == REQUEST_MALFORMED)
+            return problem(r, "malformed request: %s", r->request.wrong);
+        if (!take_bytes(r, SIZE_MAX))
+            return false;
+    }
+    if (r->request.length != r->input.length)
+        return problem(r, "two requests at once");
+    r->waiting = true;
+    return true;
+}
+
+static bool asked(struct run *r, const struct step *s) {
+    r->input.length = 0;
+    if (!take_request(r))
+        return problem(r, "expected %s", s->text);
+    const struct request *q = &r->request;
+    char line[2048];
+    snprintf(line, sizeof line, "%.*s %.*s", (int)q->method_length, q->method,
+             (int)q->target_length, q->target);
+    if (strcmp(line, s->text) != 0)
+        return problem(r, "expected %s, got %s", s->text, line);
+    size_t length = s->length ? s->length : s->body ? strlen(s->body) : 0;
+    if (s->body &&
+        (length != q->body.length || (length && memcmp(s->body, q->body.data, length) != 0)))
+        return problem(r, "%s: expected the body %s, got %.*s", line, s->body,
+                       (int)(q->body.length < 900 ? q->body.length : 900), q->body.data);
+    return true;
+}
+
+/* The text with the word PORT in it replaced; valid until the next call. */
+static const char *with_port(const char *text, uint16_t port) {
+    static char replaced[2048];
+    const char *at = strstr(text, "PORT");
+    snprintf(replaced, sizeof replaced, at ? "%.*s%u%s" : "%.*s", at ? (int)(at - text) : 2047,
+             text, port, at ? at + 4 : "");
+    return replaced;
+}
+
+static bool has_field(struct run *r, const struct step *s) {
+    size_t length = 0;
+    const char *value = request_field(&r->request, s->text, &length);
+    const char *expected = s->body ? with_port(s->body, r->port) : NULL;
+    if (!value != !expected ||
+        (value && (strlen(expected) != length || memcmp(value, expected, length) != 0)))
+        return problem(r, "field %s: expected %s, got %.*s", s->text, expected ? expected : "none",
+                       (int)length, value ? value : "");
+    return true;
+}
+
+static bool echoed(struct run *r, size_t length) {
+    struct bytes expected = pattern(length);
+    if (!take_request(r))
+        return false;
+    const struct bytes *body = &r->request.body;
+    bool same =
+        body->length == length && (length == 0 || !memcmp(body->data, expected.data, length));
+    bytes_free(&expected);
+    return same || problem(r, "%zu bytes are not echoed as they were sent", length);
+}
+
+static bool trailed(struct run *r, const char *expected) {
+    const struct bytes *t = &r->request.trailers;
+    return (t->length == strlen(expected) &&
+            (t->length == 0 || !memcmp(t->data, expected, t->length))) ||
+           problem(r, "expected the trailer section %s, got %.*s", expected, (int)t->length,
+                   t->data);
+}
+
+static bool closes(struct run *r) {
+    char byte;
+    bool closed = readable(r->connection, patience_ms) && recv(r->connection, &byte, 1, 0) <= 0;
+    drop_connection(r, false);
+    return closed || problem(r, "expected the runtime to close the connection");
+}
+
+static bool keeps(struct run *r) {
+    char byte;
+    bool kept =
+        readable(r->connection, patience_ms) && recv(r->connection, &byte, 1, MSG_PEEK) == 1;
+    return kept || problem(r, "expected the next request on the same connection");
+}
+
+static bool ends_in(const struct bytes *all, const char *text) {
+    size_t n = strlen(text);
+    return all->length >= n && memcmp(all->data + all->length - n, text, n) == 0;
+}
+
+static bool send_pattern(struct run *r, const struct step *s) {
+    struct bytes body = pattern(s->number), framed = {0};
+    for (size_t done = 0, size = 1; s->kind == CHUNKS && done < body.length; size++) {
+        size_t n = size % (s->length + 1);
+        n = n < body.length - done ? n : body.length - done;
+        if (n == 0)
+            continue;
+        bytes_format(&framed, size % 2 ? "%zx\r\n" : "%04zX;name=\"value\"\r\n", n);
+        bytes_append(&framed, body.data + done, n);
+        bytes_text(&framed, "\r\n");
+        done += n;
+    }
+    if (s->kind == CHUNKS)
+        bytes_text(&framed, "0\r\nTrailer: field\r\n\r\n");
+    struct bytes *out = s->kind == CHUNKS ? &framed : &body;
+    bool sent = send_all(r->connection, out->data, out->length);
+    bytes_free(&body);
+    bytes_free(&framed);
+    return sent || problem(r, "the runtime closed while it was sent an event");
+}
+
+static bool send_padding(struct run *r, size_t length) {
+    static char block[1 << 16];
+    memset(block, 'x', sizeof block);
+    return length <= sizeof block && send_all(r->connection, block, length);
+}
+
+static bool trickle(struct run *r, const struct step *s) {
+    for (size_t i = 0; i < s->length; i++) {
+        if (!send_all(r->connection, s->text + i, 1))
+            return problem(r, "the runtime closed after %zu bytes", i);
+        if (i % 64 == 0)
+            usleep(200);
+    }
+    return true;
+}
+
+/* A figure in KiB from a file of /proc: the sum of all lines that begin with the name. */
+static size_t memory_kib(pid_t pid, const char *file, const char *name) {
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    FILE *lines = fopen(path, "re");
+    size_t sum = 0;
+    while (lines && fgets(line, sizeof line, lines))
+        if (strncmp(line, name, strlen(name)) == 0)
+            sum += strtoul(strchr(line, ':') + 1, NULL, 10);
+    if (lines)
+        fclose(lines);
+    return sum;
+}
+
+static bool uses_less(struct run *r, const struct step *s) {
+    if (getenv("RUN_WITH"))
+        return true; /* the figure would be the emulator's */
+    size_t used = memory_kib(r->pid, "status", "VmRSS");
+    return (used > 0 && used < s->number) || problem(r, "uses %zu KiB of memory", used);
+}
+
+/* While one reply is awaited nothing else may be asked, on this or on another connection. */
+static bool asks_one_thing(struct run *r) {
+    if (r->waiting && (readable(r->listener, 0) || readable(r->connection, 0)))
+        return problem(r, "asks again, or closes, while it waits for a reply");
+    r->waiting = false;
+    return true;
+}
+
+static bool do_step(struct run *r, const struct step *s) {
+    if ((s->kind >= BYTES && s->kind <= CHUNKS && s->kind != ECHOED) && !asks_one_thing(r))
+        return false;
+    switch (s->kind) {
+    case ASKED:
+        return asked(r, s);
+    case FIELD:
+        return has_field(r, s);
+    case BYTES:
+        return send_all(r->connection, s->text, s->length) || problem(r, "the runtime has closed");
+    case TRICKLE:
+        return trickle(r, s);
+    case PADDING:
+        return send_padding(r, s->number);
+    case FILL:
+    case CHUNKS:
+        return send_pattern(r, s);
+    case ECHOED:
+        r->input.length = 0;
+        return echoed(r, s->number);
+    case PARTLY:
+        r->input.length = 0;
+        while (r->input.length < s->number)
+            if (!take_bytes(r, s->number - r->input.length))
+                return false;
+        return true;
+    case PAUSE:
+        usleep((useconds_t)s->number * 1000);
+        return true;
+    case SILENCE:
+        return !readable(r->connection, (int)s->number) || problem(r, "the runtime does not wait");
+    case CLOSE:
+    case RESET:
+        drop_connection(r, s->kind == RESET);
+        return true;
+    case CLOSED:
+        return closes(r);
+    case KEPT:
+        return keeps(r);
+    case COMES:
+        while (!ends_in(&r->input, s->text))
+            if (!take_bytes(r, 1))
+                return problem(r, "expected %s, got %.*s", s->text, (int)r->input.length,
+                               r->input.data);
+        return true;
+    case TRAILED:
+        return trailed(r, s->text);
+    case SIGNAL:
+        kill(r->pid, (int)s->number);
+        return true;
+    case MEMORY:
+        return uses_less(r, s);
+    case WORKER:
+    case END:
+        break;
+    }
+    return true;
+}
+
+/* Up to END, or all of a case. Each worker has a run of its own, behind the first. */
+static bool do_steps(struct run *r, const struct step *steps) {
+    for (r->step = 0; r->step < STEPS_MAX && steps[r->step].kind != END; r->step++) {
+        const struct step *s = &steps[r->step];
+        if (s->kind == WORKER) {
+            r->worker = s->number;
+            r->workers = r->workers > s->number ? r->workers : s->number + 1;
+            r[s->number].pid = r->pid;
+        }
+        if (!do_step(&r[r->worker], s))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Starting and ending the runtime ---- */
+
+static const char *bootstrap, *probe;
+
+/* The words of $RUN_WITH, then the executable. */
+static void execute(const char *executable, char **environment) {
+    static char words[PATH_MAX + 16];
+    char *arguments[16], *state = NULL;
+    size_t n = 0;
+    snprintf(words, sizeof words, "%s", getenv("RUN_WITH") ? getenv("RUN_WITH") : "");
+    for (char *w = strtok_r(words, " ", &state); w && n < 14; w = strtok_r(NULL, " ", &state))
+        arguments[n++] = w;
+    arguments[n++] = (char *)(uintptr_t)executable;
+    arguments[n] = NULL;
+    signal(SIGINT, SIG_DFL); /* a shell starts its background deaf to it */
+    execvpe(arguments[0], arguments, environment);
+    _exit(127);
+}
+
+/* In the new process: the environment of the case, and `log` as its output; -1 is none. */
+static void become_runtime(const struct run *r, int log) {
+    enum { MANY = 5000 };
+    static const struct rlimit little = {64 * 1024, 64 * 1024};
+    static char address[64], *environment[VARIABLES_MAX + MANY + 4] = {address};
+    const char *const *variables = r->test->environment;
+    size_t n = 1;
+    snprintf(address, sizeof address, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", r->port);
+    for (size_t i = 0; i < VARIABLES_MAX && variables[i]; i++) {
+        bool is_address = strncmp(variables[i], "AWS_LAMBDA_RUNTIME_API", 22) == 0;
+        environment[is_address ? 0 : n++] =
+            (char *)(uintptr_t)(is_address ? with_port(variables[i], r->port) : variables[i]);
+    }
+    if (r->test->little_stack) {
+        while (n < MANY)
+            environment[n++] = address + strlen(address); /* empty */
+        setrlimit(RLIMIT_STACK, &little);
+    }
+    signal(SIGCHLD, SIG_IGN); /* as some parents leave it */
+    signal(SIGPIPE, SIG_DFL);
+    if (r->test->leaves_a_child && fork() == 0) {
+        usleep(200000);
+        _exit(0);
+    }
+    if (log >= 0) {
+        dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+        dup2(log, STDOUT_FILENO);
+        dup2(log, STDERR_FILENO);
+    } else {
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        close(STDERR_FILENO);
+    }
+    execute(r->test->probe ? probe : bootstrap, environment);
+}
+
+static void start(struct run *r) {
+    int log = r->test->streams == CLOSED_STREAMS ? -1 : r->log, broken[2] = {-1, -1};
+    if (r->test->streams == BROKEN_LOG && pipe2(broken, O_CLOEXEC) == 0) {
+        close(broken[0]);
+        log = broken[1];
+    }
+    r->pid =
+        r->test->process_1 ? (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0) : fork();
+    if (r->pid == 0)
+        become_runtime(r, log);
+    close(broken[1]);
+}
+
+/* Waits until it ends by itself: by a signal, or with the status of the case, or 1 for 0. */
+static bool ends(struct run *r, int by_signal) {
+    int status = 0, waited = 0, expected = r->test->status ? r->test->status : 1;
+    while (waitpid(r->pid, &status, WNOHANG) != r->pid) {
+        if (waited > PATIENCE_MS)
+            return problem(r, "expected it to end, but it runs");
+        waited += 5;
+        usleep(5000);
+    }
+    r->pid = -1;
+    bool as_expected = by_signal ? WIFSIGNALED(status) && WTERMSIG(status) == by_signal
+                                 : WIFEXITED(status) && WEXITSTATUS(status) == expected;
+    return as_expected ||
+           problem(r, "expected %s %d, got wait status %d", by_signal ? "signal" : "exit status",
+                   by_signal ? by_signal : expected, status);
+}
+
+static struct bytes all_of(int log) {
+    struct bytes text = {0};
+    char block[4096];
+    ssize_t n;
+    for (off_t at = 0; (n = pread(log, block, sizeof block, at)) > 0; at += n)
+        bytes_append(&text, block, (size_t)n);
+    bytes_append(&text, "", 1);
+    return text;
+}
+
+/* Exactly one line from the runtime, behind its level, that contains `expected`; nothing at all if
+ * that is NULL. */
+static bool logged(struct run *r, const char *expected) {
+    struct bytes text = all_of(r->log);
+    char *end = strchr(text.data, '\n');
+    bool fine = expected ? end && end[1] == '\0' && strstr(text.data, " bootstrap: ") &&
+                               strchr("WEF", text.data[0]) && strstr(text.data, expected)
+                         : text.length == 1;
+    if (!fine)
+        problem(r, "on stderr: expected %s, got: %s", expected ? expected : "nothing", text.data);
+    bytes_free(&text);
+    return fine;
+}
+
+static unsigned lines(const char *text) {
+    unsigned n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* As a whole, in as many lines as the pattern has, if it names any. */
+static bool matches(struct run *r, const char *pattern) {
+    struct bytes text = all_of(r->log);
+    bool fine = fnmatch(pattern, text.data, FNM_NOESCAPE) == 0 &&
+                (!lines(pattern) || lines(pattern) == lines(text.data));
+    if (!fine)
+        problem(r, "on stderr: expected %s, got: %s", pattern, text.data);
+    bytes_free(&text);
+    return fine;
+}
+
+static bool ends_as_expected(struct run *r) {
+    const struct test *t = r->test;
+    bool fine = ends(r, t->ended_by);
+    if (fine && r->connection < 0 && readable(r->listener, 0))
+        fine = problem(r, "made another connection before it ended");
+    return fine && (t->logs ? matches(r, t->logs) : logged(r, t->fatal));
+}
+
+/* Every worker asks for the next event, and waits for it. */
+static bool goes_on(struct run *r) {
+    static const struct step next = NEXT;
+    const struct test *t = r->test;
+    for (size_t i = 0; i < r->workers; i++)
+        if (!asked(&r[i], &next))
+            return false;
+    for (size_t i = 0; i < r->workers; i++)
+        if (readable(r[i].connection, 20) || readable(r->listener, 0))
+            return problem(r, "does not wait quietly for the next event");
+    return t->logs ? matches(r, t->logs) : logged(r, t->warns);
+}
+
+static bool follows_script(struct run *r) {
+    const struct test *t = r->test;
+    start(r);
+    for (unsigned round = 0; round == 0 || round < t->rounds; round++)
+        if (!do_steps(r, t->steps))
+            return false;
+    bool fine = t->fatal || t->status || t->ended_by ? ends_as_expected(r) : goes_on(r);
+    return fine && (!t->connections || t->connections == r->connections ||
+                    problem(r, "made %u connections", r->connections));
+}
+
+/* ---- One case ---- */
+
+/* The run, and room behind it for connections of more workers. */
+static void begin(struct run *r, const struct test *t) {
+    *r = (struct run){.test = t, .workers = 1, .connection = -1, .pid = -1};
+    r->listener = listen_on_loopback(&r->port);
+    fcntl(r->listener, F_SETFD, FD_CLOEXEC);
+    r->log = memfd_create("log", MFD_CLOEXEC);
+    for (size_t i = 1; i < WORKERS_MAX; i++)
+        r[i] = *r;
+}
+
+static void finish(struct run *r) {
+    if (r->pid > 0) {
+        kill(r->pid, SIGKILL);
+        waitpid(r->pid, NULL, 0);
+    }
+    for (size_t i = 0; i < WORKERS_MAX; i++) {
+        drop_connection(&r[i], false);
+        request_free(&r[i].request);
+        bytes_free(&r[i].input);
+    }
+    close(r->listener);
+    close(r->log);
+}
+
+static bool passes(const struct test *t) {
+    static struct run r[WORKERS_MAX];
+    begin(r, t);
+    bool fine = (t->play ? t->play(r) : follows_script(r));
+    for (size_t i = 0; !fine && i < WORKERS_MAX; i++)
+        if (r[i].problem[0])
+            printf("FAIL %s (connection %zu, step %zu): %s\n", t->name, i, r->step, r[i].problem);
+    if (!fine) {
+        struct bytes text = all_of(r->log);
+        printf("%s", text.data);
+        bytes_free(&text);
+    }
+    finish(r);
+    return fine;
+}
