@@ -192,7 +192,7 @@ TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength
 build/unit build/faults build/end_to_end build/sandbox build/soak: build/%: test/runtime/%.c
 build/faults_poisoned: test/runtime/faults.c
 build/fuzz build/fuzz_seeds build/exhaustive: test/runtime/fuzz.c
-build/end_to_end: test/runtime/script.h
+build/end_to_end build/soak: test/runtime/script.h
 build/differential: test/proof/differential.c test/runtime/fuzz.c
 build/local_lambda build/lambda_test: build/%: test/lambda/%.c
 build/bench build/report: build/%: test/bench/%.c

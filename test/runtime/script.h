@@ -7,7 +7,7 @@
  * the next event with nothing on stderr, unless the case says how it ends. Whatever the script, the
  * runtime is never seen with a second connection open while it waits on the first.
  *
- * end_to_end.c includes this. It defines PATIENCE_MS before, and sets `bootstrap` and `probe`.
+ * end_to_end.c and soak.c include this. They define PATIENCE_MS before, and set `bootstrap`.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE
