@@ -144,6 +144,28 @@ built=$folder
 verdict $? 'a library with names of bootstrap.c, linked'
 expect asks '{}' 'its own' 0 "the runtime's"
 
+# Workers are forked where threads could be made, and not where one runs already.
+cat >"$folder/handler.c" <<END
+#include <pthread.h>
+#include "$PWD/bootstrap.c"
+static void *wait_for_ever(void *nothing) {
+    pause();
+    return nothing;
+}
+__attribute__((constructor)) static void start(void) {
+    pthread_t thread;
+    if (getenv("EARLY"))
+        pthread_create(&thread, NULL, wait_for_ever, NULL);
+}
+END
+"${CC:-cc}" -std=gnu11 -pthread "$folder/handler.c" -o "$folder/threads" 2>"$errors"
+verdict $? 'threads, linked'
+for early in '' 1; do
+    env ${early:+EARLY=1} AWS_LAMBDA_MAX_CONCURRENCY=2 AWS_LAMBDA_RUNTIME_API=127.0.0.1:1 "$folder/threads" 2>"$errors"
+    grep -c 'fork: expected no thread before main' "$errors" | grep -qx "${early:-0}"
+    verdict $? "workers, and a thread before main: ${early:-0}"
+done
+
 # One in another language, which answers with more than the memory holds, or not at all.
 cat >"$folder/library.c" <<'END'
 #include <stddef.h>

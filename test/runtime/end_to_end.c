@@ -483,7 +483,7 @@ static const struct test tests[] = {
      .fatal = "invocation response: a status code"},
 
     /* Sizes. */
-    {"refused: a head of 64 KiB and a byte",
+    {"a head of 64 KiB and a byte is refused",
      {NEXT, SEND(HEAD("r1") "X: "), {PADDING, .number = 65478}, SEND("\r\n\r\n")},
      .fatal = "next invocation: a head or trailer section of more"},
     {"refused: interim replies of more than 64 KiB in all",

@@ -791,6 +791,13 @@ static void test_asking_again(void) {
     check(runtime.connection.kept < memory + 500, "what came without an event is forgotten",
           ABSENT);
     hang_up(&runtime.connection);
+    rewind_memory(&runtime.connection);
+    play(S("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), 100, 0);
+    restore_function(&runtime);
+    check(runtime.connection.kept == memory, "so is the reply to a restore", ABSENT);
+    runtime.workers = 1;
+    propagate_tracing_header(&runtime, S("x"));
+    check(equal(text_of(trace_variable), S("_X_AMZN_TRACE_ID=x")), "the trace id", ABSENT);
 }
 
 /* ---- Lifecycle ---- */
