@@ -37,9 +37,8 @@ endif
 
 # Small first, and what is touched early together in memory. What each flag saves, and which
 # hardening was left out and why, is under "Decisions" in test/README.md.
-CFLAGS ?= -Os
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
-COMPILING = -std=gnu11 $(WARNINGS) $(CFLAGS) -I. -ffunction-sections -fdata-sections \
+COMPILING = -std=gnu11 $(WARNINGS) -Os $(CFLAGS) -I. -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables -fno-pie
 LINKING = -static -s -no-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro \
 	-Wl,-z,common-page-size=64 -Wl,--sort-section=alignment
