@@ -478,12 +478,12 @@ static bool is_stale(const struct api_connection *c) {
     return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
-/* Sends all pieces in one system call, so that nothing is left for Nagle's algorithm to hold back.
+/* Sends all texts in one system call, so that nothing is left for Nagle's algorithm to hold back.
  * Returns how many the kernel accepted whole: TEXTS_MAX, or fewer when the connection is lost. */
-static size_t send_texts(int descriptor, const struct text pieces[TEXTS_MAX]) {
+static size_t send_texts(int descriptor, const struct text texts[TEXTS_MAX]) {
     struct iovec rest[TEXTS_MAX];
     for (size_t i = 0; i < TEXTS_MAX; i++)
-        rest[i] = (struct iovec){(char *)(uintptr_t)pieces[i].data, pieces[i].length};
+        rest[i] = (struct iovec){(char *)(uintptr_t)texts[i].data, texts[i].length};
     for (size_t i = 0; i < TEXTS_MAX;) {
         ssize_t n = rest[i].iov_len ? writev(descriptor, rest + i, (int)(TEXTS_MAX - i)) : 0;
         if (n == 0 ? rest[i].iov_len : n < 0 && errno != EINTR)
