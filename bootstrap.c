@@ -68,13 +68,6 @@
 #error "bootstrap.c needs more than ISO C of the system's headers: compile with -std=gnu11"
 #endif
 
-extern char **environ; /* POSIX leaves this declaration to us */
-#if defined __GLIBC__ && !defined _Fork
-#define _Fork fork /* glibc has _Fork from 2.34 on only */
-#else
-pid_t _Fork(void); /* fork without its handlers, which are for threads; older headers hide it */
-#endif
-
 /* ==== 1 Text =================================================================================
  *
  * A text is a pointer and a length, and owns nothing: what it points to is said where it comes
@@ -1213,6 +1206,7 @@ static struct buffer allocate_buffer(const struct invocation *invocation, size_t
 
 /* ---- Environment and time, also for your function. ---- */
 
+extern char **environ; /* POSIX leaves this declaration to us */
 static struct text environment_variable(const char *name) {
     for (char **variable = environ; variable && *variable; variable++) {
         size_t n = 0;
@@ -1609,6 +1603,12 @@ static size_t concurrency(void) {
                      "expected a number from 1 to 1600; there is one worker");
     return 1;
 }
+
+#if defined __GLIBC__ && !defined _Fork
+#define _Fork fork /* glibc has _Fork from 2.34 on only */
+#else
+pid_t _Fork(void); /* fork without its handlers, which are for threads; older headers hide it */
+#endif
 
 /* True in the new process. It ends with its parent, even if that is killed. */
 static bool start_worker(struct worker *worker, pid_t parent) {
