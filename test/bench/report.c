@@ -398,17 +398,17 @@ __attribute__((format(printf, 4, 5))) static void add_text(double x, double y, c
             bytes_format(&picture, "&#%d;", *at);
         else
             bytes_append(&picture, at, 1);
-    bytes_text(&picture, "</text>\n");
+    bytes_text(&picture, "</text>");
 }
 
 static void add_line(const char *classes, double x1, double y1, double x2, double y2) {
-    bytes_format(&picture, "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n",
+    bytes_format(&picture, "<line class=\"%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>",
                  classes, x1, y1, x2, y2);
 }
 
 static void add_circle(const char *classes, double x, double y, double radius) {
-    bytes_format(&picture, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>\n", classes,
-                 x, y, radius);
+    bytes_format(&picture, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>", classes, x,
+                 y, radius);
 }
 
 /* Lines at 1, and where there is room at 2 and 5, of each decade of a unit. They cross the axis, from
@@ -459,13 +459,13 @@ static void add_dot(const struct result *r, const struct axis *a, double y) {
     double low, high, value = figure(r), dot = on_axis(a, value), behind = dot;
     char above[40] = "";
     add_line("grid", a->at, y, dot, y);
-    bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(r->program));
+    bytes_format(&picture, "<g class=\"c%zu\">", color_of(r->program));
     if (bar(r, &low, &high)) {
         behind = on_axis(a, high);
         add_line("wide", on_axis(a, low), y, behind, y);
     }
     add_circle("fill", dot, y, 4);
-    bytes_text(&picture, "</g>\n");
+    bytes_text(&picture, "</g>");
     if (a->units == &times && floor_of(r) < value && value < 10 * floor_of(r))
         snprintf(above, sizeof above, "  +%s", readable(value - floor_of(r), &times));
     add_text(fmax(dot + 9, behind + 5), y + 4.5, "ink number halo", "%s%s",
@@ -549,7 +549,7 @@ static void add_curve(size_t program, const struct axis *x, const struct axis *y
         *end = (struct end){on_axis(x, events[i].size), on_axis(y, time_of(program, i)), i + 1};
         bytes_format(&picture, "%c%.1f %.1f", how, end->x, end->y);
     }
-    bytes_text(&picture, "\"/>\n");
+    bytes_text(&picture, "\"/>");
 }
 
 static int by_end(const void *a, const void *b) {
@@ -566,14 +566,14 @@ static void add_curve_names(double right) {
         if (end->events == 0)
             continue;
         at = fmax(end->y, at + 14);
-        bytes_format(&picture, "<g class=\"c%zu\">\n", color_of(*p));
+        bytes_format(&picture, "<g class=\"c%zu\">", color_of(*p));
         add_circle("fill", end->x, end->y, 3);
         add_line("ring", right + 4, end->y, right + 18, at);
         bool failed = end->events < EVENTS &&
                       find(*p, "warm Content-Length", events[end->events].item) != NULL;
         add_text(right + 22, at + 4, "fill small name", "%s%s", programs[*p].name,
                  failed ? " (failed)" : "");
-        bytes_text(&picture, "</g>\n");
+        bytes_text(&picture, "</g>");
     }
 }
 
