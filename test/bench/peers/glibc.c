@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE 1
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,9 @@ int main(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     inet_pton(AF_INET, host, &address.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+    int on = 1; /* stdio writes a large response in pieces, which must not wait for each other */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
         return 1;
     in = fdopen(fd, "r");
     out = fdopen(fd, "w");
