@@ -1,5 +1,5 @@
-/* drivers.c - a main for each parser of bootstrap.c, of which Frama-C's Eva shows that no byte string
- * up to a length makes it do what C does not define. proof.sh runs them, one a time: -DDRIVER=name.
+/* drivers.c - the main for each proof of proof.sh: that no bytes, of a text up to a length or behind
+ * the beginning of a reply, make bootstrap.c do what C does not define. Frama-C's Eva shows it.
  *
  * SPDX-License-Identifier: MIT-0 */
 #include <__fc_builtin.h>
@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "row.h" /* which main it is: proof.sh writes this */
 
 static ssize_t model_recv(char *to, size_t room, int flags);
 static ssize_t model_writev(int descriptor, const struct iovec *pieces, int count);
@@ -106,76 +108,10 @@ static _Noreturn void model_exit(void) {
         ;
 }
 
-/* ---- One parser ---- */
-
-enum { MOST = 16 };
-static char unknown[MOST];
-static struct api_reply reply;
-static struct runtime runtime;
-
-static void at_number(struct text text) {
-    uint64_t number;
-    parse_number(text, 10, &number);
-    parse_number(text, 16, &number);
-}
-
-static void at_utf8(struct text text) {
-    if (text.length)
-        utf8_sequence(text);
-    first_bytes(text, text.length / 2);
-}
-
-static void at_json(struct text text) {
-    char storage[6 * MOST + 2];
-    struct buffer to = {storage, 0, sizeof storage, false};
-    append_json_string(&to, text);
-}
-
-static void at_base64(struct text text) {
-    char storage[24];
-    struct buffer to = {storage, 0, sizeof storage, false};
-    append_base64(&to, text);
-}
-
-static void at_control(struct text text) {
-    has_control_character(text);
-    is_visible_text(text, "/?#%");
-}
-
-static void at_status(struct text text) {
-    parse_status_line(text, &reply);
-}
-
-static void at_field(struct text text) {
-    parse_field_line(text, &reply);
-}
-
-static void at_token(struct text text) {
-    has_token(text, S("close"));
-}
-
-static void at_length(struct text text) {
-    uint64_t number;
-    parse_content_length(text, &number);
-}
-
-static void at_chunk(struct text text) {
-    uint64_t number;
-    parse_chunk_size(text, &number);
-}
-
-static void at_address(struct text text) {
-    parse_address(text, &runtime);
-}
-
-static struct invocation invocation = {.request_id = {"r1", 2}};
-
-static void at_log(struct text text) {
-    log_line(LEVEL_INFO, &invocation, text);
-}
-
 /* ---- A reply, behind a prefix that is fixed, in pieces of any size; or a whole event ---- */
 
+static struct api_reply reply;
+static struct runtime runtime;
 static const char *coming;
 static size_t fixed, more, requests;
 
@@ -211,17 +147,6 @@ static ssize_t model_writev(int descriptor, const struct iovec *pieces, int coun
     return (ssize_t)all;
 }
 
-static void reads(struct text prefix) {
-    char memory[MEMORY_MAX]; /* what has not been received is not initialized */
-    struct api_connection c = {0};
-    use_memory(&c, memory, sizeof memory);
-    c.socket = 3;
-    coming = prefix.data;
-    fixed = prefix.length;
-    more = 6;
-    read_reply(&c, &reply);
-}
-
 #define NOTHING ""
 #define VERSION "HTTP/1.1 "
 #define OK VERSION "200 OK\r\n"
@@ -229,18 +154,34 @@ static void reads(struct text prefix) {
 #define UNTIL_CLOSE OK "\r\n"
 #define CHUNKED OK "Transfer-Encoding: chunked\r\n\r\n"
 #define CHUNK CHUNKED "1\r\nx\r\n"
-#ifdef PARSER
+#ifdef CALL /* of a parser */
+static void at(struct text text) {
+    char storage[6 * MOST + 2];
+    struct buffer to = {storage, 0, sizeof storage, false};
+    struct invocation invocation = {.request_id = {"r1", 2}};
+    uint64_t number;
+    CALL;
+}
+
 int main(void) {
-    for (size_t length = 0; length <= LENGTH; length++) {
+    char unknown[MOST];
+    for (size_t length = 0; length <= MOST; length++) {
         Frama_C_make_unknown(unknown, MOST);
-        PARSER((struct text){unknown + MOST - length, length});
+        at((struct text){unknown + MOST - length, length});
     }
 }
 #elif defined PREFIX
 int main(void) {
-    reads(S(PREFIX));
+    char memory[MEMORY_MAX]; /* what has not been received is not initialized */
+    struct api_connection c = {0};
+    use_memory(&c, memory, sizeof memory);
+    c.socket = 3;
+    coming = PREFIX;
+    fixed = sizeof PREFIX - 1;
+    more = 6;
+    read_reply(&c, &reply);
 }
-#else /* one whole event, whose id has an unknown byte and whose body six; then the reply to it */
+#else /* one whole event of six unknown bytes, then the reply to its answer */
 int main(void) {
     char memory[MEMORY_MAX];
     static struct worker worker;

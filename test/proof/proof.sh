@@ -27,14 +27,15 @@ changed=$(diff bootstrap.c "$work/subject.c" | grep -c '^>')
 
 # shellcheck disable=SC2016 # expanded by the inner shell
 one='
-    IFS="|" read -r name defined states unroll breakage <<ROW
+    IFS="|" read -r name volatile most main states unroll breakage <<ROW
 $0
 ROW
     folder=$(mktemp -d "$work/XXXXXX")
     cp "$work/subject.c" "$folder"
+    printf "#define %s\n" "VOLATILE $volatile" "MOST $most" "$main" >"$folder/row.h"
     [ "$how" = whole ] || sed -i "$breakage" "$folder/subject.c"
     start=$(date +%s)
-    timeout 170 frama-c -c11 -machdep gcc_x86_64 -cpp-extra-args="-I$folder -I$work $defined" -eva \
+    timeout 170 frama-c -c11 -machdep gcc_x86_64 -cpp-extra-args="-I$folder -I$work" -eva \
         -eva-no-print -eva-split-return full -eva-slevel "$states" -eva-min-loop-unroll "$unroll" \
         -eva-slevel-function lower_case:0,is_blank:0,parse_number:0,model_memcmp:0 \
         -eva-slevel-function has_control_character:0,is_visible_text:0,append_text_entry:0 \
@@ -47,33 +48,43 @@ ROW
     whole,yes,1 | broken,no,1) echo "ok $name: $(($(date +%s) - start)) s" ;;
     *) echo "FAIL $name" && tail -n 20 "$folder/said" ;;
     esac'
-parser() { # NAME LENGTH STATES UNROLL BREAKAGE
-    echo "$1, $2 bytes|-DVOLATILE=volatile -DPARSER=at_$1 -DLENGTH=$2|$3|$4|$5"
+parser() { # NAME LENGTH STATES UNROLL BREAKAGE CALL
+    echo "$1, $2 bytes|volatile|$2|CALL $6|$3|$4|$5"
 }
 reply() { # PREFIX STATES
-    echo "a reply behind $1|-DVOLATILE= -DPREFIX=$1|$2|100|s/within - searched/within + 1 - searched/"
+    echo "a reply behind $1|||PREFIX $1|$2|100|s/within - searched/within + 1 - searched/"
 }
 {
     reply LENGTH_FIELD 1000
-    parser json 8 3000 20 's/while (text.length \&\& !to->overflow)/while (!to->overflow)/'
-    parser length 8 4000 20 's/while (text.length \&\& is_blank/while (is_blank/'
+    parser json 8 3000 20 's/while (text.length \&\& !to->overflow)/while (!to->overflow)/' \
+        'append_json_string(&to, text)'
+    parser length 8 4000 20 's/while (text.length \&\& is_blank/while (is_blank/' \
+        'parse_content_length(text, &number)'
     reply VERSION 3000
     reply CHUNK 1000
     reply CHUNKED 1000
     reply OK 500
     reply NOTHING 500
     reply UNTIL_CLOSE 500
-    echo 'a whole event|-DVOLATILE=|100|130|s/answered = true/answered = false/'
-    parser address 8 1000 20 's/part.length > 1 \&\& part/part/'
-    parser token 8 1000 20 's/while (text.length \&\& is_blank/while (is_blank/'
-    parser number 16 500 20 's/i < digits.length/i <= digits.length/'
-    parser status 16 500 20 's/version.length != 8/version.length > 8/'
-    parser control 16 500 20 's/i < line.length/i <= line.length/'
-    parser chunk 8 500 20 's/line.length == 0 || line.data/line.data/'
-    parser utf8 16 500 20 's/length > text.length ||/length > text.length + 1 ||/'
-    parser base64 16 500 20 's/i + j < text.length ?/i + j <= text.length ?/'
-    parser log 8 500 40 's/i < to->length/i <= to->length/'
-    parser field 8 500 40 's/line->length >= name.length \&\&//'
+    echo 'a whole event|||EVENT|100|130|s/answered = true/answered = false/'
+    parser address 8 1000 20 's/part.length > 1 \&\& part/part/' 'parse_address(text, &runtime)'
+    parser token 8 1000 20 's/while (text.length \&\& is_blank/while (is_blank/' \
+        'has_token(text, S("close"))'
+    parser number 16 500 20 's/i < digits.length/i <= digits.length/' \
+        'parse_number(text, 10, &number); parse_number(text, 16, &number)'
+    parser status 16 500 20 's/version.length != 8/version.length > 8/' \
+        'parse_status_line(text, &reply)'
+    parser control 16 500 20 's/i < line.length/i <= line.length/' \
+        'has_control_character(text); is_visible_text(text, "/?#%")'
+    parser chunk 8 500 20 's/line.length == 0 || line.data/line.data/' \
+        'parse_chunk_size(text, &number)'
+    parser utf8 16 500 20 's/length > text.length ||/length > text.length + 1 ||/' \
+        'if (text.length) utf8_sequence(text); first_bytes(text, text.length / 2)'
+    parser base64 16 500 20 's/i + j < text.length ?/i + j <= text.length ?/' \
+        'append_base64(&to, text)'
+    parser log 8 500 40 's/i < to->length/i <= to->length/' \
+        'log_line(LEVEL_INFO, &invocation, text)'
+    parser field 8 500 40 's/line->length >= name.length \&\&//' 'parse_field_line(text, &reply)'
 } | tr '\n' '\0' | xargs -0 -n 1 -P "$(nproc)" sh -c "$one" | tee "$work/verdicts"
 failed=$(grep -c '^FAIL' "$work/verdicts")
 echo "$(grep -c '^ok' "$work/verdicts") passed, $failed failed"
