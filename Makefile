@@ -166,7 +166,7 @@ test:
 	@$(MAKE) -j$$(getconf _NPROCESSORS_ONLN) test-programs
 	sh test/run.sh 'build/end_to_end build/echo build/probe' build/unit build/faults $(TINY) \
 		'RUN_WITH=env build/end_to_end build/tiny/build/echo build/tiny/build/probe ": "' \
-		'build/fuzz_seeds seeds test/runtime/seeds.txt' \
+		'build/fuzz_seeds seeds' \
 		'build/differential test/proof/differential.txt' 'build/sandbox build/end_to_end build/echo' \
 		'build/lambda_test build/local_lambda build/probe' \
 		'sh test/handlers/examples.sh build/handlers build/local_lambda'
@@ -190,7 +190,8 @@ PROGRAMS = $(addprefix build/,unit faults faults_poisoned fuzz fuzz_seeds exhaus
 TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
 build/unit build/faults build/end_to_end build/sandbox build/soak: build/%: test/runtime/%.c
 build/faults_poisoned: test/runtime/faults.c
-build/fuzz build/fuzz_seeds build/exhaustive: test/runtime/fuzz.c
+build/fuzz: test/runtime/fuzz.c
+build/fuzz_seeds build/exhaustive: test/runtime/exhaustive.c test/runtime/fuzz.c test/runtime/seeds.txt
 build/end_to_end build/soak: test/runtime/script.h
 build/differential: test/proof/differential.c test/runtime/fuzz.c
 build/local_lambda build/lambda_test: build/%: test/lambda/%.c
@@ -212,11 +213,10 @@ tiny-fuzz: build/tiny/Makefile
 SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined \
 	-x c - -o /dev/null 2>/dev/null && echo -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
 build/unit build/faults_poisoned build/report: OPTIONS = -g $(SANITIZED)
-build/fuzz_seeds: OPTIONS = -g $(SANITIZED) -DREPLAY -Wno-format-truncation
-build/exhaustive: OPTIONS = -DREPLAY
+build/fuzz_seeds: OPTIONS = -g $(SANITIZED)
 build/fuzz: HOST_CC = clang
 build/fuzz: OPTIONS = -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-build/differential: INCLUDED = test/runtime/fuzz.c
+build/fuzz_seeds build/exhaustive build/differential: INCLUDED = test/runtime/fuzz.c
 build/report: LIBRARIES = -lm
 
 # The floor of the bench, without any libc.
@@ -232,7 +232,7 @@ build build/handlers build/objects build/arm64:
 
 # What needs more than a compiler: clang, the AWS CLI, buildah, debootstrap, qemu.
 SECONDS ?= 60
-fuzz: build/fuzz # for so many SECONDS each target
+fuzz: build/fuzz # for so many SECONDS
 	sh test/runtime/fuzz.sh build/fuzz $(SECONDS)
 test-deploy: bootstrap build/local_lambda
 	$(MAKE) -s ARCH=arm64 build/arm64/echo

@@ -36,19 +36,19 @@ build echo bootstrap.c ../coverage.o
 build probe test/runtime/probe.c ../coverage.o
 build unit test/runtime/unit.c ../wire.o
 build faults test/runtime/faults.c ../wire.o
-build replay test/runtime/fuzz.c ../wire.o -DREPLAY
+build exhaustive test/runtime/exhaustive.c ../wire.o
 
 # With RUN_WITH end_to_end leaves out what measures memory and counts system calls, which are not the
 # same here.
-for run in "unit/unit" "replay/replay seeds test/runtime/seeds.txt" "replay/replay all -1" \
-    "faults/faults" "env RUN_WITH=env ./end_to_end echo/echo probe/probe"; do
+for run in "unit/unit" "exhaustive/exhaustive all" "faults/faults" \
+    "env RUN_WITH=env ./end_to_end echo/echo probe/probe"; do
     echo "-- $run"
     # shellcheck disable=SC2086 # words
     $run >out.txt 2>&1 || { cat out.txt; fail "$run failed"; }
     tail -n 1 out.txt
 done
 
-for name in echo probe unit faults replay; do
+for name in echo probe unit faults exhaustive; do
     (cd "$name" && gcov -b -c ./*.gcda >gcov.txt 2>&1) || fail "gcov failed for $name"
 done
 

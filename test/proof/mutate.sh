@@ -51,8 +51,8 @@ noticed_by() {
         echo compiler
     elif ! passes 60 ./unit; then
         echo unit
-    elif ! compiles fuzz -DREPLAY || ! passes 60 ./fuzz seeds test/runtime/seeds.txt; then
-        echo fuzz
+    elif ! compiles exhaustive || ! passes 60 ./exhaustive seeds; then
+        echo seeds
     elif links && cmp -s echo ../echo && cmp -s probe ../probe; then
         echo equivalent
     elif ! passes 300 ../end_to_end ./echo ./probe; then

@@ -1,6 +1,6 @@
 /* unit.c - what no conversation shows: limits to the byte, pauses, memory, replies in every split.
- * What each parser refuses, and in which words, is in end_to_end.c; fuzz.c holds numbers, JSON and
- * the like against reference.h.
+ * What each parser refuses, and in which words, is in end_to_end.c; exhaustive.c holds replies and
+ * JSON against reference.h.
  *
  * Includes the source and replaces the edge of the system: recv by a script, writev, but not of the
  * log, by one that takes a few bytes, connect by one that may refuse, close by one that fails, poll
