@@ -52,13 +52,14 @@ static void compare_reply(void) {
                          : wrong == CONNECTION_LOST ? MORE_NEEDED
                          : wrong == BODY_TOO_LARGE  ? BEYOND_EVENT_MAX
                                                     : NOT_HTTP;
-    require(found == reference_reply(received(), run.reply_ending, &expected), "another verdict");
+    require(found == reference_reply(text_from(run.reply), run.reply_ending, &expected),
+            "another verdict");
     if (found != VALID)
         return;
-    struct text body = {reference_body.data, reference_body.length},
-                id = field_of(expected.lines, "Lambda-Runtime-Aws-Request-Id");
+    struct text id = field_of(expected.lines, "Lambda-Runtime-Aws-Request-Id");
     require(reply.status == expected.status && is_persistent(&reply) == expected.persistent &&
-                same(reply.body, body) && same(reply.invocation.request_id, id),
+                same(reply.body, text_from(reference_body)) &&
+                same(reply.invocation.request_id, id),
             "reads another reply than was sent");
 }
 
@@ -216,8 +217,7 @@ static void run_all(void) {
 static void cut_requests(void) {
     static const char *const requests[] = {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: b\r\n\r\n"
-        "5;a=\"b\"\r\nhello\r\n0\r\nB: c\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;a\r\nhi\r\n0\r\nB: c\r\n\r\n",
         "GET / HTTP/1.0\r\nConnection: keep-alive, x\r\nExpect: 100-continue\r\n\r\n"};
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
         for (size_t n = 0; n <= strlen(requests[i]); n++) {

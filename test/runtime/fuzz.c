@@ -71,10 +71,6 @@ static bool take_escape(char letter) {
     return true;
 }
 
-static struct text received(void) {
-    return (struct text){run.reply.data, run.reply.length};
-}
-
 /* Whether a reply to `next` is an event, perhaps one that is too large. */
 static bool is_event(enum verdict verdict, const struct reference_reply *found) {
     struct text id = field_of(found->lines, "Lambda-Runtime-Aws-Request-Id");
@@ -98,8 +94,7 @@ static void event_begins(enum verdict verdict, const struct reference_reply *fou
 
 static void check_answer(const struct request *request) {
     char target[REQUEST_ID_MAX + 100];
-    struct text body = {request->body.data, request->body.length},
-                event = {run.event.data, run.event.length};
+    struct text body = text_from(request->body), event = text_from(run.event);
     int length = snprintf(target, sizeof target, "/2018-06-01/runtime/invocation/%.*s%s",
                           (int)run.event_id.length, run.event_id.data,
                           run.too_large || run.failed ? "/error" : "/response");
@@ -134,8 +129,7 @@ static unsigned refusals_with(enum verdict verdict, const struct reference_reply
     bool refused = (verdict == VALID || verdict == BEYOND_EVENT_MAX) && reply->status >= 300 &&
                    (reply->status != 403 || run.attempts == 1);
     bool again = run.refused_deadline == run.event_deadline &&
-                 same((struct text){run.refused_id.data, run.refused_id.length},
-                      (struct text){run.event_id.data, run.event_id.length});
+                 same(text_from(run.refused_id), text_from(run.event_id));
     if (!refused)
         return 0;
     run.refused_deadline = run.event_deadline;
@@ -156,7 +150,7 @@ static void check_goes_on(enum verdict verdict, const struct reference_reply *fo
 /* Called once for each request, when its first byte goes out. */
 static void request_begins(const char *bytes) {
     struct reference_reply found;
-    enum verdict verdict = reference_reply(received(), run.reply_ending, &found);
+    enum verdict verdict = reference_reply(text_from(run.reply), run.reply_ending, &found);
     bool is_answer = bytes[0] == 'P';
     require(run.fresh || found.persistent, "sends on a connection that was to be closed");
     if (is_answer == run.is_answer && run.attempts > 0) {
@@ -193,7 +187,7 @@ static void check_end(void) {
     require(run.lines >= 1, "ends without a word");
     if (run.failed_to_connect)
         return;
-    enum verdict verdict = reference_reply(received(), run.reply_ending, &found);
+    enum verdict verdict = reference_reply(text_from(run.reply), run.reply_ending, &found);
     if (run.is_answer)
         require(verdict == MORE_NEEDED || verdict == NOT_HTTP || found.status >= 500 ||
                     refusals_with(verdict, &found) == REFUSALS_MAX,
@@ -434,8 +428,6 @@ CALLABLE bool receive_reply(struct text script, size_t piece, struct api_connect
     read_reply(connection, reply);
     return true;
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input = (struct text){(const char *)data, size};

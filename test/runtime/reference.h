@@ -3,6 +3,7 @@
  * the type of a text. The exhaustive run and the fuzzing compare the two.
  *
  * SPDX-License-Identifier: MIT-0 */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -58,21 +59,20 @@ static bool is_word(struct text t, const char *word) {
     return t.length == strlen(word) && strncasecmp(t.data, word, t.length) == 0;
 }
 
-/* Without leading zeros a number fits if it has fewer digits than the largest, or as many and is
- * not greater as a string. */
+static struct text text_from(struct bytes bytes) {
+    return (struct text){bytes.data, bytes.length};
+}
+
 static bool reference_number(struct text t, unsigned base, uint64_t *number) {
-    const char *largest = base == 10 ? "18446744073709551615" : "ffffffffffffffff";
-    char digits[24] = "";
-    if (!matches(base == 10 ? "%d%d*" : "%x%x*", t))
+    static struct bytes digits;
+    digits.length = 0;
+    bytes_append(&digits, t.data, t.length);
+    bytes_append(&digits, "", 1);
+    errno = 0;
+    uint64_t value = strtoull(digits.data, NULL, (int)base);
+    if (!matches(base == 10 ? "%d%d*" : "%x%x*", t) || errno == ERANGE)
         return false;
-    while (t.length && t.data[0] == '0')
-        t = (struct text){t.data + 1, t.length - 1};
-    if (t.length > strlen(largest))
-        return false;
-    memcpy(digits, t.data, t.length);
-    if (t.length == strlen(largest) && strcasecmp(digits, largest) > 0)
-        return false;
-    *number = strtoull(digits, NULL, (int)base);
+    *number = value;
     return true;
 }
 
@@ -321,7 +321,7 @@ static struct text repaired(struct text text) {
     json_string(&json, text.data, text.length);
     bytes_append(&json, "", 1);
     json_text(json.data, &to);
-    return (struct text){to.data, to.length};
+    return text_from(to);
 }
 
 /* With a NUL behind it, until the next call; or NULL. */
@@ -339,5 +339,5 @@ static bool says(const char *json, struct text text) {
     static struct bytes means;
     means.length = 0;
     return json && *json == '"' && json_text(json, &means) &&
-           same((struct text){means.data, means.length}, repaired(text));
+           same(text_from(means), repaired(text));
 }
