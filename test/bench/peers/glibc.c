@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define PATH "/2018-06-01/runtime/invocation/"
-
 static FILE *in, *out;
 static char id[64];
 
@@ -30,8 +29,7 @@ static char *read_message(size_t *length) {
     if (body == NULL || fread(body, 1, *length, in) != *length)
         exit(1);
     for (int i = 0; chunked && i < 3; i++) /* behind the chunk */
-        if (fgets(line, sizeof line, in) == NULL)
-            exit(1);
+        chunked = fgets(line, sizeof line, in) != NULL;
     return body;
 }
 
@@ -40,12 +38,11 @@ int main(void) {
     unsigned port = 0;
     size_t length;
     sscanf(getenv("AWS_LAMBDA_RUNTIME_API"), "%63[^:]:%u", host, &port);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
-    inet_pton(AF_INET, host, &address.sin_addr);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(host)};
+    address.sin_port = htons((unsigned short)port);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    int on = 1; /* stdio writes a large response in pieces, which must not wait for each other */
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
-        connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)); /* stdio sends in pieces */
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
         return 1;
     in = fdopen(fd, "r");
     out = fdopen(fd, "w");
