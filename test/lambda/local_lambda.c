@@ -192,15 +192,6 @@ static void random_bytes(void *to, size_t length) {
         die(f("getrandom: %s", strerror(errno)));
 }
 
-/* On the heap, in origin form, also of a request that has it in absolute form: http://host before
- * the path. */
-static char *copy_target(const struct request *r) {
-    size_t at = r->target[0] == '/' ? 0 : strlen("http://");
-    while (at < r->target_length && r->target[at] != '/')
-        at++;
-    return copy(r->target + at, r->target_length - at);
-}
-
 /* RFC 3986 2.1, in place. */
 static void decode_percent(char *text) {
     char *to = text;
@@ -339,7 +330,7 @@ struct peer {
     bool waiting;    /* for an answer, or the runtime's GET next for an event */
     bool dirty;      /* there may be a whole request in `in` */
     bool closing; /* our side, after what is in `out`; until it closes its own, input is dropped */
-    bool http_1_0, is_head;    /* what its last request was */
+    bool is_head; /* what its last request was */
     const struct route *route; /* of the request that is arriving, once its head is there */
     struct bytes in, out;
     struct bytes arrivals;        /* for trace: of `in`, as struct arrival */
@@ -588,17 +579,14 @@ static void append_chunked(struct bytes *to, const struct bytes *body) {
 }
 
 /* `fields`: whole field lines, CRLF included. The framing is that of Lambda's servers: the Runtime
- * API's goes over to chunks when its buffer overflows. A client of HTTP/1.0 knows no chunks, and
- * has to be told that the connection persists (RFC 9112 9.3). */
+ * API's goes over to chunks when its buffer overflows. */
 static void reply(struct peer *p, const char *status, const char *fields,
                   const struct bytes *body) {
     struct bytes message = {0};
-    bool chunked = p->is_runtime && body->length > CHUNKED_ABOVE && !p->http_1_0;
+    bool chunked = p->is_runtime && body->length > CHUNKED_ABOVE;
     bytes_format(&message, "HTTP/1.1 %s\r\n%s%sDate: %s\r\n", status,
-                 p->closing    ? "Connection: close\r\n"
-                 : p->http_1_0 ? "Connection: keep-alive\r\n"
-                               : "",
-                 fields, utc("%a, %d %b %Y %H:%M:%S GMT"));
+                 p->closing ? "Connection: close\r\n" : "", fields,
+                 utc("%a, %d %b %Y %H:%M:%S GMT"));
     if (strncmp(status, "204", 3) == 0)
         bytes_text(&message, "\r\n");
     else if (chunked)
@@ -1546,7 +1534,7 @@ static void append_url_event(struct bytes *to, const struct request *r) {
     char id[37], *headers = copy(r->fields, r->fields_length), *cookies = copy_field(r, "Cookie"),
                  *rest = cookies, *one;
     const char *before;
-    char *path = copy_target(r), *query = path + strcspn(path, "?");
+    char *path = copy(r->target, r->target_length), *query = path + strcspn(path, "?");
     if (*query == '?')
         *query++ = '\0';
     make_uuid(id);
@@ -1742,7 +1730,7 @@ static bool is_method(const struct route *route, const struct request *r) {
 static const struct route *find_route(const struct peer *p, const struct request *r,
                                       char name[NAME_SIZE]) {
     const struct route *found = NULL;
-    char *path = copy_target(r);
+    char *path = copy(r->target, r->target_length);
     path[strcspn(path, "?")] = '\0';
     for (const struct route *it = routes; it < routes + sizeof routes / sizeof *routes; it++) {
         if (it->is_runtime != p->is_runtime || (it->snap_start && !settings.snap_start) ||
@@ -1781,7 +1769,7 @@ static const struct route no_route = {.title = "(no call of the API)", .serve = 
 /* Whom the request is for: `name` is as in the path, perhaps an ARN, and becomes NAME or
  * NAME:QUALIFIER. */
 static bool is_for_us(const struct request *r, char name[NAME_SIZE]) {
-    char *target = copy_target(r);
+    char *target = copy(r->target, r->target_length);
     size_t n = strlen(settings.function), length = strlen(name);
     const char *qualifier = strstr(target, "Qualifier=");
     if (qualifier != NULL) {
@@ -1857,7 +1845,6 @@ static void end_request(struct peer *p, struct request *r) {
     size_t length = r->length;
     p->route = NULL;
     p->closing = !r->keep_alive;
-    p->http_1_0 = r->http_1_0;
     p->is_head = r->method_length == 4 && memcmp(r->method, "HEAD", 4) == 0;
     if (p->is_runtime && settings.mode == MODE_TRACE) {
         trace_step(arrival(p, p->in.data + r->head_length),

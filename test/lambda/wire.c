@@ -23,11 +23,8 @@
 
 /* ---- Limits ---- */
 
-enum {
-    HEAD_MAX = 1 << 20,       /* Lambda's quota for request line and header values together */
-    CHUNK_LINE_MAX = 1 << 16, /* a chunk-size line beyond this never ends */
-    LENGTH_DIGITS = 15 /* significant digits of a length: no overflow, decimal or hexadecimal */
-};
+#define HEAD_MAX (1 << 20) /* Lambda's quota for request line and header values together */
+#define LENGTH_MAX (UINT64_C(1) << 50) /* of a body or chunk: beyond it is no sane size */
 
 /* ---- Bytes ---- */
 
@@ -117,15 +114,11 @@ static bool is_token_byte(char c) {
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-static size_t token_length(struct text t) {
+static bool is_token(struct text t) {
     size_t n = 0;
     while (n < t.length && is_token_byte(t.at[n]))
         n++;
-    return n;
-}
-
-static bool is_token(struct text t) {
-    return t.length > 0 && token_length(t) == t.length;
+    return n > 0 && n == t.length;
 }
 
 /* Cuts the text before the first `byte` off the front of `rest`, and the byte with it. */
@@ -148,33 +141,31 @@ static int digit_value(char c) {
 
 /* Nothing but digits; leading zeros as many as they like. */
 static bool parse_length(struct text t, unsigned base, uint64_t *value) {
-    unsigned significant = 0;
     *value = 0;
     for (size_t i = 0; i < t.length; i++) {
         unsigned digit = (unsigned)digit_value(t.at[i]);
-        if (digit >= base)
+        if (digit >= base || *value >= LENGTH_MAX / base)
             return false;
-        significant += significant > 0 || digit > 0;
         *value = *value * base + digit;
-        if (significant > LENGTH_DIGITS)
-            return false;
     }
     return t.length > 0;
 }
 
 /* ---- Lines ---- */
 
-enum line { LINE_INCOMPLETE, LINE_WHOLE, LINE_WRONG };
+/* From here on, NULL is what is right, `incomplete` what may become right when more has come, and
+ * any other text says what is wrong. */
+static const char incomplete[] = "";
 
 /* Cuts a line off `rest`. RFC 9112 2.2: a line ends with CRLF and holds no other CR. */
-static enum line cut_line(struct text *rest, struct text *line, const char **wrong) {
+static const char *cut_line(struct text *rest, struct text *line) {
     if (!cut(rest, '\n', line))
-        return LINE_INCOMPLETE;
+        return incomplete;
     if (line->length == 0 || line->at[line->length - 1] != '\r')
-        *wrong = "a line ends with LF alone, not with CRLF (RFC 9112 2.2)";
-    else if (memchr(line->at, '\r', --line->length) != NULL)
-        *wrong = "a CR stands inside a line (RFC 9112 2.2)";
-    return *wrong == NULL ? LINE_WHOLE : LINE_WRONG;
+        return "a line ends with LF alone, not with CRLF (RFC 9112 2.2)";
+    if (memchr(line->at, '\r', --line->length) != NULL)
+        return "a CR stands inside a line (RFC 9112 2.2)";
+    return NULL;
 }
 
 /* RFC 9112 5: field-name ":" OWS field-value OWS; RFC 9110 5.5 for the bytes of a value. */
@@ -197,12 +188,15 @@ static const char *check_field(struct text line, struct text *name, struct text 
 
 /* ---- The head ---- */
 
-/* RFC 9112 3.2.1; or the absolute form, which no client of a server sends and which a server has to
- * take (3.2.2). */
-static bool is_target(struct text target) {
-    if (target.length > 7 && strncasecmp(target.at, "http://", 7) == 0)
-        return target.at[7] != '/';
-    return target.at[0] == '/';
+/* The absolute form, which no client of a server sends and which a server has to take (RFC 9112
+ * 3.2.2), without http:// and the host. */
+static struct text origin_form(struct text target) {
+    struct text host, path;
+    if (target.length <= 7 || strncasecmp(target.at, "http://", 7) != 0 || target.at[7] == '/')
+        return target;
+    path = behind(target, 7);
+    return cut(&path, '/', &host) ? (struct text){path.at - 1, path.length + 1}
+                                  : (struct text){"/", 1};
 }
 
 /* RFC 9112 3: method SP request-target SP HTTP-version. */
@@ -212,12 +206,13 @@ static const char *parse_request_line(struct text line, struct request *r) {
         return "the request line begins with no method and one space (RFC 9112 3)";
     if (!cut(&version, ' ', &target) || target.length == 0)
         return "the request line has no target between two single spaces (RFC 9112 3)";
-    if (!is_target(target))
-        return "the request target begins neither with a slash nor with http:// and a host "
-               "(RFC 9112 3.2)";
     for (size_t i = 0; i < target.length; i++)
         if (target.at[i] <= ' ' || target.at[i] >= 127 || target.at[i] == '#')
             return "the request target holds a byte that no URI has (RFC 9112 3.2)";
+    target = origin_form(target);
+    if (target.at[0] != '/')
+        return "the request target begins neither with a slash nor with http:// and a host "
+               "(RFC 9112 3.2)";
     r->http_1_0 = version.length == 8 && memcmp(version.at, "HTTP/1.0", 8) == 0;
     if (!r->http_1_0 && !(version.length == 8 && memcmp(version.at, "HTTP/1.1", 8) == 0))
         return "the version is neither HTTP/1.1 nor HTTP/1.0 (RFC 9112 2.3)";
@@ -231,17 +226,14 @@ static const char *parse_request_line(struct text line, struct request *r) {
 struct framing {
     unsigned hosts, lengths, codings;
     uint64_t content_length;
-    bool close, keep_alive;
+    bool close;
 };
 
-static void note_connection(struct text value, struct framing *f) {
-    struct text option, rest = value;
-    for (bool more = true; more;) {
-        more = cut(&rest, ',', &option);
-        option = trim(more ? option : rest);
-        f->close |= same_word(option, "close");
-        f->keep_alive |= same_word(option, "keep-alive");
-    }
+static bool lists(struct text rest, const char *word) {
+    for (struct text option; cut(&rest, ',', &option);)
+        if (same_word(trim(option), word))
+            return true;
+    return same_word(trim(rest), word);
 }
 
 /* The fields that decide where the message ends. */
@@ -250,7 +242,7 @@ static const char *note_field(struct text name, struct text value, struct framin
     if (same_word(name, "Host"))
         f->hosts++;
     if (same_word(name, "Connection"))
-        note_connection(value, f);
+        f->close |= lists(value, "close");
     if (same_word(name, "Content-Length")) {
         f->lengths++;
         if (!parse_length(value, 10, &f->content_length))
@@ -283,42 +275,43 @@ static const char *check_framing(const struct framing *f, bool http_1_0) {
     return NULL;
 }
 
-/* The field lines up to the blank line; `rest` begins with the first of them. */
-static enum line parse_fields(struct text *rest, struct request *r, struct framing *f) {
+/* Of a trailer section, where there is nothing to decide any more. */
+static const char *note_trailer(struct text name) {
+    bool decides = same_word(name, "Content-Length") || same_word(name, "Host") ||
+                   same_word(name, "Transfer-Encoding");
+    return decides ? "a field about framing or routing comes as a trailer (RFC 9110 6.5.1)" : NULL;
+}
+
+/* The field lines up to the blank line, of a head or, without `f`, of a trailer section. */
+static const char *parse_fields(struct text *rest, struct text *fields, struct request *r,
+                                struct framing *f) {
     struct text line, name, value;
-    r->fields = rest->at;
-    for (;;) {
-        size_t so_far = (size_t)(rest->at - r->fields);
-        enum line found = cut_line(rest, &line, &r->wrong);
-        if (found != LINE_WHOLE)
-            return found;
-        if (line.length == 0) {
-            r->fields_length = so_far;
-            return LINE_WHOLE;
-        }
-        r->wrong = check_field(line, &name, &value);
-        if (r->wrong == NULL)
-            r->wrong = note_field(name, value, f, r);
-        if (r->wrong != NULL)
-            return LINE_WRONG;
+    const char *wrong;
+    fields->at = rest->at;
+    while ((wrong = cut_line(rest, &line)) == NULL && line.length > 0) {
+        wrong = check_field(line, &name, &value);
+        if (wrong == NULL)
+            wrong = f == NULL ? note_trailer(name) : note_field(name, value, f, r);
+        if (wrong != NULL)
+            return wrong;
+        fields->length = (size_t)(rest->at - fields->at);
     }
+    return wrong;
 }
 
-static enum line parse_head(struct text *rest, struct request *r, struct framing *f) {
-    struct text line;
-    enum line found = cut_line(rest, &line, &r->wrong);
-    if (found != LINE_WHOLE)
-        return found;
-    r->wrong = parse_request_line(line, r);
-    if (r->wrong != NULL)
-        return LINE_WRONG;
-    found = parse_fields(rest, r, f);
-    if (found == LINE_WHOLE)
-        r->wrong = check_framing(f, r->http_1_0);
-    return r->wrong != NULL ? LINE_WRONG : found;
+static const char *parse_head(struct text *rest, struct request *r, struct framing *f) {
+    struct text line, fields = {0};
+    const char *wrong = cut_line(rest, &line);
+    if (wrong == NULL)
+        wrong = parse_request_line(line, r);
+    if (wrong == NULL)
+        wrong = parse_fields(rest, &fields, r, f);
+    r->fields = fields.at;
+    r->fields_length = fields.length;
+    return wrong == NULL ? check_framing(f, r->http_1_0) : wrong;
 }
 
-/* ---- The chunked body (RFC 9112 7.1) ---- */
+/* ---- The body (RFC 9112 6 and 7.1) ---- */
 
 static const char *parse_chunk_size(struct text line, uint64_t *size) {
     size_t digits = 0;
@@ -332,97 +325,59 @@ static const char *parse_chunk_size(struct text line, uint64_t *size) {
     return NULL;
 }
 
-static enum line parse_trailers(struct text *rest, struct request *r) {
-    struct text line, name, value;
+static const char *parse_chunked(struct text *rest, struct request *r) {
     for (;;) {
-        enum line found = cut_line(rest, &line, &r->wrong);
-        if (found != LINE_WHOLE || line.length == 0)
-            return found;
-        r->wrong = check_field(line, &name, &value);
-        if (r->wrong == NULL && (same_word(name, "Content-Length") || same_word(name, "Host") ||
-                                 same_word(name, "Transfer-Encoding")))
-            r->wrong = "a field about framing or routing comes as a trailer (RFC 9110 6.5.1)";
-        if (r->wrong != NULL)
-            return LINE_WRONG;
-        bytes_append(&r->trailers, line.at, line.length + 2);
-    }
-}
-
-/* One chunk, its data into the body. LINE_WHOLE with `size` 0 is the last one. */
-static enum line parse_chunk(struct text *rest, struct request *r, uint64_t *size) {
-    struct text line;
-    enum line found = cut_line(rest, &line, &r->wrong);
-    if (found != LINE_WHOLE)
-        return found;
-    r->wrong = parse_chunk_size(line, size);
-    if (r->wrong != NULL)
-        return LINE_WRONG;
-    if (*size == 0)
-        return LINE_WHOLE;
-    if (rest->length < *size + 2)
-        return LINE_INCOMPLETE;
-    if (memcmp(rest->at + *size, "\r\n", 2) != 0) {
-        r->wrong = "chunk data is not followed by CRLF (RFC 9112 7.1)";
-        return LINE_WRONG;
-    }
-    bytes_append(&r->body, rest->at, (size_t)*size);
-    *rest = behind(*rest, (size_t)*size + 2);
-    return LINE_WHOLE;
-}
-
-static enum line parse_chunked(struct text *rest, struct request *r) {
-    uint64_t size;
-    for (;;) {
-        size = 1;
-        enum line found = parse_chunk(rest, r, &size);
-        if (found == LINE_INCOMPLETE && size == 1 && rest->length > CHUNK_LINE_MAX) {
-            r->wrong = "a chunk-size line does not end (RFC 9112 7.1)";
-            return LINE_WRONG;
+        struct text line, trailers = {0};
+        uint64_t size;
+        const char *wrong = cut_line(rest, &line);
+        if (wrong == NULL)
+            wrong = parse_chunk_size(line, &size);
+        if (wrong == NULL && size == 0) {
+            wrong = parse_fields(rest, &trailers, r, NULL);
+            bytes_append(&r->trailers, trailers.at, trailers.length);
+            return wrong;
         }
-        if (found != LINE_WHOLE)
-            return found;
-        if (size == 0)
-            return parse_trailers(rest, r);
+        if (wrong == NULL && rest->length < size + 2)
+            wrong = incomplete;
+        if (wrong != NULL)
+            return wrong;
+        if (memcmp(rest->at + size, "\r\n", 2) != 0)
+            return "chunk data is not followed by CRLF (RFC 9112 7.1)";
+        bytes_append(&r->body, rest->at, (size_t)size);
+        *rest = behind(*rest, (size_t)size + 2);
     }
+}
+
+static const char *parse_counted(struct text *rest, struct request *r, uint64_t length) {
+    if (rest->length < length)
+        return incomplete;
+    bytes_append(&r->body, rest->at, (size_t)length);
+    *rest = behind(*rest, (size_t)length);
+    return NULL;
 }
 
 /* ---- The request ---- */
-
-static enum request_reading reading_of(enum line found, struct request *r) {
-    if (found == LINE_WHOLE)
-        return REQUEST_COMPLETE;
-    bytes_free(&r->body);
-    bytes_free(&r->trailers);
-    return found == LINE_WRONG ? REQUEST_MALFORMED : REQUEST_INCOMPLETE;
-}
-
-static enum line parse_body(struct text *rest, struct request *r, const struct framing *f) {
-    if (r->chunked)
-        return parse_chunked(rest, r);
-    if (rest->length < f->content_length)
-        return LINE_INCOMPLETE;
-    bytes_append(&r->body, rest->at, (size_t)f->content_length);
-    *rest = behind(*rest, (size_t)f->content_length);
-    return LINE_WHOLE;
-}
 
 enum request_reading request_parse(const char *data, size_t length, struct request *r) {
     struct text rest = {data, length};
     struct framing f = {0};
     *r = (struct request){0};
-    enum line found = parse_head(&rest, r, &f);
-    if (found == LINE_INCOMPLETE && length > HEAD_MAX) {
-        r->wrong = "the head is larger than 1 MiB";
-        found = LINE_WRONG;
+    const char *wrong = parse_head(&rest, r, &f);
+    if (wrong == incomplete && length > HEAD_MAX)
+        wrong = "the head is larger than 1 MiB";
+    if (wrong == NULL) {
+        r->head_length = (size_t)(rest.at - data);
+        r->chunked = f.codings > 0;
+        r->keep_alive = !f.close && !r->http_1_0;
+        wrong = r->chunked ? parse_chunked(&rest, r) : parse_counted(&rest, r, f.content_length);
+        r->length = (size_t)(rest.at - data);
     }
-    if (found != LINE_WHOLE)
-        return reading_of(found, r);
-    r->head_length = (size_t)(rest.at - data);
-    r->chunked = f.codings > 0;
-    r->keep_alive = !f.close && (!r->http_1_0 || f.keep_alive);
-    found = parse_body(&rest, r, &f);
-    r->length = (size_t)(rest.at - data);
-    return reading_of(found, r);
+    if (wrong == NULL)
+        return REQUEST_COMPLETE;
+    bytes_free(&r->body);
+    bytes_free(&r->trailers);
+    r->wrong = wrong == incomplete ? NULL : wrong;
+    return wrong == incomplete ? REQUEST_INCOMPLETE : REQUEST_MALFORMED;
 }
 
 void request_free(struct request *r) {

@@ -23,8 +23,8 @@ void bytes_format(struct bytes *to, const char *format, ...) __attribute__((form
 void bytes_drop_front(struct bytes *from, size_t length);
 void bytes_free(struct bytes *); /* and all zero again */
 
-/* One request. Everything but the body points into the input it was parsed from. The target is a
- * path, or begins with http:// and a host (RFC 9112 3.2.2). */
+/* One request. What has no memory of its own points into the input it was parsed from. The target
+ * begins with a slash: of an absolute one (RFC 9112 3.2.2) it is what stands behind the host. */
 struct request {
     const char *method, *target, *fields; /* fields: from the first field line to the blank line */
     size_t method_length, target_length, fields_length;
