@@ -54,7 +54,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -98,8 +97,8 @@ static struct {
     const char *given, *function;
     uint16_t port, runtime_port;
     unsigned timeout_s, memory_mb;
-    unsigned concurrency;      /* 0: not a Managed Instances environment */
-    bool snap_start, is_named; /* and so no other function is there */
+    unsigned concurrency; /* 0: not a Managed Instances environment */
+    bool is_named;        /* and so no other function is there */
     char *variables; /* NULL, or a JSON object: the Environment.Variables of the configuration */
 } settings;
 
@@ -317,12 +316,6 @@ static void log_line(struct invocation *v, const char *text) {
 
 struct route;
 
-/* By then so much of the input was there. */
-struct arrival {
-    size_t length;
-    uint64_t when_us;
-};
-
 /* Somebody at the other end of a connection: a caller of the Invoke API or the runtime. */
 struct peer {
     int fd;          /* -1: a free slot */
@@ -333,7 +326,7 @@ struct peer {
     bool is_head; /* what its last request was */
     const struct route *route; /* of the request that is arriving, once its head is there */
     struct bytes in, out;
-    struct bytes arrivals;        /* for trace: of `in`, as struct arrival */
+    size_t drawn;                 /* for trace: of the request that is arriving */
     size_t sent;                  /* of out */
     uint64_t sent_us;             /* when the last reply went out; 0: none has */
     const char *refused;          /* status of the refusal that waits for the end of the body */
@@ -366,7 +359,6 @@ static void peer_drop(struct peer *p) {
     close(p->fd);
     bytes_free(&p->in);
     bytes_free(&p->out);
-    bytes_free(&p->arrivals);
     bytes_free(&p->refusal);
     *p = (struct peer){.fd = -1};
     for (struct invocation *v = invocations; v != NULL; v = v->next)
@@ -385,48 +377,22 @@ static size_t count_peers(bool is_runtime) {
 /* Collected while the clock runs and printed when it is over, so that looking does not slow
  * down what is looked at. */
 static struct {
-    struct bytes text; /* with colours */
+    struct bytes text;
     uint64_t exec_us;
     char gutter[24]; /* the time that the next line shows */
 } picture;
 
 enum { DATA_COLUMNS = 60, NOTE_COLUMN = 64 };
 
-#define PLAIN "\x1b[0m"
-#define BOLD "\x1b[1m"
-#define DIM "\x1b[2m"
-#define YELLOW "\x1b[33m"
-#define RUNTIME "\x1b[36m"
-#define LAMBDA "\x1b[32m"
-
-static void grouped(struct bytes *to, uint64_t n) {
-    if (n >= 1000)
-        grouped(to, n / 1000);
-    bytes_format(to, n >= 1000 ? ",%03" PRIu64 : "%" PRIu64, n % 1000);
-}
-
 /* For the line that follows. */
 static void trace_time(uint64_t when_us) {
-    struct bytes time = {0};
-    grouped(&time, when_us - picture.exec_us);
-    snprintf(picture.gutter, sizeof picture.gutter, "%9.*s µs", (int)time.length, time.data);
-    bytes_free(&time);
+    snprintf(picture.gutter, sizeof picture.gutter, "%9" PRIu64 " µs", when_us - picture.exec_us);
 }
 
-/* A blank line, the title of a step if it has one, and the time for the line that follows. */
-static void trace_step(uint64_t when_us, const char *title) {
-    trace_time(when_us);
-    bytes_text(&picture.text, "\n");
-    if (title[0] != '\0')
-        bytes_format(&picture.text, "              " BOLD "%s" PLAIN "\n", title);
-}
-
-/* When all up to `end` of what the peer sent was there. */
-static uint64_t arrival(const struct peer *p, const char *end) {
-    const struct arrival *it = (const struct arrival *)p->arrivals.data;
-    while (p->in.data + it->length < end)
-        it++;
-    return it->when_us;
+/* A line of its own, behind a blank one. */
+static void trace_text(const char *text) {
+    bytes_format(&picture.text, "\n%12s  %s\n", picture.gutter, text);
+    picture.gutter[0] = '\0';
 }
 
 /* One line of the wire: its text, its end of line made visible, and a note at the margin. */
@@ -434,33 +400,27 @@ static void trace_line(char direction, const char *text, size_t length, bool crl
                        const char *note) {
     size_t columns = length + (crlf ? 4 : 0);
     int gap = columns < NOTE_COLUMN ? (int)(NOTE_COLUMN - columns) : 2;
-    bytes_format(&picture.text, DIM "%12s" PLAIN "  %s%c %.*s" PLAIN DIM "%s" PLAIN, picture.gutter,
-                 direction == '>' ? RUNTIME : LAMBDA, direction, (int)length, text,
+    bytes_format(&picture.text, "%12s  %c %.*s%s", picture.gutter, direction, (int)length, text,
                  crlf ? "\\r\\n" : "");
     if (note[0] != '\0')
-        bytes_format(&picture.text, "%*s" YELLOW "← %s" PLAIN, gap, "", note);
+        bytes_format(&picture.text, "%*s← %s", gap, "", note);
     bytes_text(&picture.text, "\n");
     picture.gutter[0] = '\0';
 }
 
 /* Data in one line: printable ASCII as it is, the rest as \n or \xNN, cut when it is long. */
 static void trace_data(char direction, const char *data, size_t length, const char *what) {
-    struct bytes line = {0}, note = {0};
+    struct bytes line = {0};
     size_t shown = 0;
     for (; shown < length && line.length < DATA_COLUMNS; shown++) {
         unsigned char c = (unsigned char)data[shown];
-        if (c >= ' ' && c < 127)
-            bytes_append(&line, &c, 1);
-        else
-            bytes_format(&line, c == '\n' ? "\\n" : "\\x%02x", c);
+        bytes_format(&line, c == '\n' ? "\\n" : c >= ' ' && c < 127 ? "%c" : "\\x%02x", c);
     }
-    bytes_text(&note, what);
-    grouped(&note, length);
-    bytes_format(&note, " byte%s%s", length == 1 ? "" : "s", shown < length ? ", cut here" : "");
     bytes_text(&line, shown < length ? " ..." : "");
-    trace_line(direction, text_of(&line), line.length, false, text_of(&note));
+    trace_line(direction, text_of(&line), line.length, false,
+               f("%s%zu byte%s%s", what, length, length == 1 ? "" : "s",
+                 shown < length ? ", cut here" : ""));
     bytes_free(&line);
-    bytes_free(&note);
 }
 
 static const char *note_field_line(const char *line) {
@@ -469,112 +429,83 @@ static const char *note_field_line(const char *line) {
     return strncasecmp(line, "Transfer-Encoding:", 18) == 0 ? "framing: a body in chunks" : "";
 }
 
-/* With the blank line, which is there. */
-static size_t head_length(const char *data, size_t length) {
-    return (size_t)((const char *)memmem(data, length, "\r\n\r\n", 4) + 4 - data);
-}
-
-/* All bytes that are drawn are well-formed, ours or parsed by request_parse: lines end with CR LF
- * and blank lines come. */
-static const char *trace_lines(char direction, const char *at, const char *end,
-                               const char *blank_note) {
-    for (size_t n = 1; n > 0; at += n + 2) {
-        n = (size_t)((const char *)memmem(at, (size_t)(end - at), "\r\n", 2) - at);
-        trace_line(direction, at, n, true, n == 0 ? blank_note : note_field_line(at));
+/* Up to a blank line, of what is well-formed, ours or parsed by request_parse. */
+static void trace_lines(char direction, const char *at, const char *end, const char *blank_note) {
+    for (const char *line; at < end; at = line + 2) {
+        line = memmem(at, (size_t)(end - at), "\r\n", 2);
+        trace_line(direction, at, (size_t)(line - at), true,
+                   line == at ? blank_note : note_field_line(at));
     }
-    return at;
 }
 
-static void trace_chunks(char direction, const struct peer *p, const char *at, const char *end) {
-    for (size_t size = 1; size > 0;) {
-        size_t n = (size_t)((const char *)memmem(at, (size_t)(end - at), "\r\n", 2) - at);
-        size = strtoul(at, NULL, 16);
-        if (p != NULL)
-            trace_time(arrival(p, size > 0 ? at + n + 2 + size + 2 : end));
-        trace_line(direction, at, n, true, size > 0 ? "chunk size, hexadecimal" : "last chunk");
-        at += n + 2;
-        if (size == 0)
-            break;
-        trace_data(direction, at, size, "chunk data: ");
+static void trace_head(char direction, const char *data, size_t length, bool is_all) {
+    trace_lines(direction, data, data + length,
+                is_all ? "blank line: the head ends; no body" : "blank line: the head ends");
+}
+
+/* A whole chunk, but the last: its data, and how long it is; NULL: there is none at `at`. */
+static const char *chunk_at(const char *at, const char *end, size_t *size) {
+    const char *line = memmem(at, (size_t)(end - at), "\r\n", 2);
+    *size = line == NULL ? 0 : strtoul(at, NULL, 16);
+    return *size == 0 || (size_t)(end - line) < *size + 4 ? NULL : line + 2;
+}
+
+/* What is whole of a body that arrived or went out then. How much that is. */
+static size_t trace_body(char direction, uint64_t when_us, const char *body, const char *end,
+                         bool chunked, bool is_whole) {
+    const char *at = body, *data;
+    for (size_t size; chunked && (data = chunk_at(at, end, &size)) != NULL; at = data + size + 2) {
+        trace_time(when_us);
+        trace_line(direction, at, (size_t)(data - at) - 2, true, "chunk size, hexadecimal");
+        trace_data(direction, data, size, "chunk data: ");
         trace_line(direction, "", 0, true, "end of chunk");
-        at += size + 2;
     }
-    trace_lines(direction, at, end, "blank line: the body ends");
-}
-
-/* `p`: whose request it is, of which each part has its time; NULL for a reply, which goes out at
- * once. */
-static void trace_message(char direction, const struct peer *p, bool chunked, const char *data,
-                          size_t length) {
-    const char *end = data + length, *body = data + head_length(data, length);
-    trace_lines(direction, data, end,
-                body == end ? "blank line: the head ends; no body" : "blank line: the head ends");
-    if (chunked)
-        trace_chunks(direction, p, body, end);
-    else if (body < end) {
-        if (p != NULL)
-            trace_time(arrival(p, end));
-        trace_data(direction, body, (size_t)(end - body), "body: ");
+    if (!is_whole || at == end)
+        return (size_t)(at - body);
+    trace_time(when_us);
+    if (!chunked)
+        trace_data(direction, at, (size_t)(end - at), "body: ");
+    else {
+        data = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1;
+        trace_line(direction, at, (size_t)(data - at) - 2, true, "last chunk");
+        trace_lines(direction, data, end, "blank line: the body ends");
     }
+    return (size_t)(end - body);
 }
 
 static void trace_exec(void) {
-    bytes_text(&picture.text, "   time since exec; " RUNTIME ">" PLAIN " from the runtime, " LAMBDA
-                              "<" PLAIN " from Lambda; " DIM "\\r\\n" PLAIN " is CR LF\n");
-    trace_step(picture.exec_us, "");
-    bytes_format(&picture.text,
-                 DIM "%s" PLAIN "  " BOLD "exec %s" PLAIN ", AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u\n",
-                 picture.gutter, settings.given, settings.runtime_port);
+    bytes_text(&picture.text,
+               "   time since exec; > from the runtime, < from Lambda; \\r\\n is CR LF\n");
+    trace_time(picture.exec_us);
+    trace_text(
+        f("exec %s, AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", settings.given, settings.runtime_port));
 }
 
-static void trace_end(const struct invocation *v, uint64_t ended_us, bool alive) {
-    struct bytes *to = &picture.text;
-    trace_step(ended_us, "");
-    bytes_format(to, DIM "%s" PLAIN "  " BOLD, picture.gutter);
-    if (!alive) {
-        bytes_text(to, "the process has ended" PLAIN "\n              ");
-        bytes_append(to, v->answer.data, v->answer.length);
-        bytes_text(to, "\n");
-        return;
-    }
-    bytes_text(to, "the invocation is complete" PLAIN ", now that the runtime asks for the next: ");
-    grouped(to, ended_us - v->started_us);
-    bytes_text(to, " µs\n              after the event went out. The first poll came ");
-    grouped(to, v->init_us);
-    bytes_text(to, " µs after exec.\n");
-}
-
-/* Without a terminal, or with NO_COLOR, all but what stands from an ESC up to its m. */
-static void print_picture(void) {
-    bool coloured = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
-    const char *at = picture.text.data, *end = at + picture.text.length;
-    while (!coloured && at != NULL) {
-        const char *escape = memchr(at, '\x1b', (size_t)(end - at));
-        if (escape == NULL)
-            break;
-        write_all(STDOUT_FILENO, at, (size_t)(escape - at));
-        const char *last = memchr(escape, 'm', (size_t)(end - escape));
-        at = last == NULL ? end : last + 1;
-    }
-    write_all(STDOUT_FILENO, at, (size_t)(end - at));
+static void trace_end(struct invocation *v, uint64_t ended_us, bool alive) {
+    trace_time(ended_us);
+    trace_text(alive ? "the invocation is complete, now that the runtime asks for the next"
+                     : "the process has ended");
+    if (alive)
+        bytes_format(&picture.text,
+                     "%14s%" PRIu64 " µs after the event went out. The first poll came %" PRIu64
+                     " µs after exec.\n",
+                     "", ended_us - v->started_us, v->init_us);
+    else
+        bytes_format(&picture.text, "%14s%s\n", "", text_of(&v->answer));
 }
 
 /* ---- Replies ------------------------------------------------------------------------------ */
 
-static void append_counted(struct bytes *to, const struct bytes *body) {
-    bytes_format(to, "Content-Length: %zu\r\n\r\n", body->length);
-    bytes_append(to, body->data, body->length);
+static void append_chunk(struct bytes *to, const char *data, size_t length) {
+    bytes_format(to, "%zx\r\n", length);
+    bytes_append(to, data, length);
+    bytes_text(to, "\r\n");
 }
 
-static void append_chunked(struct bytes *to, const struct bytes *body) {
+static void append_chunks(struct bytes *to, const struct bytes *body) {
     size_t most = is_lmi() ? LMI_CHUNK : body->length;
-    bytes_text(to, "Transfer-Encoding: chunked\r\n\r\n");
-    for (size_t at = 0; at < body->length; at += most) {
-        size_t n = body->length - at < most ? body->length - at : most;
-        bytes_format(to, "%zx\r\n", n);
-        bytes_append(to, body->data + at, n);
-        bytes_text(to, "\r\n");
-    }
+    for (size_t at = 0; at < body->length; at += most)
+        append_chunk(to, body->data + at, body->length - at < most ? body->length - at : most);
     bytes_text(to, "0\r\n\r\n");
 }
 
@@ -584,23 +515,26 @@ static void reply(struct peer *p, const char *status, const char *fields,
                   const struct bytes *body) {
     struct bytes message = {0};
     bool chunked = p->is_runtime && body->length > CHUNKED_ABOVE;
-    bytes_format(&message, "HTTP/1.1 %s\r\n%s%sDate: %s\r\n", status,
+    bytes_format(&message, "HTTP/1.1 %s\r\n%s%sDate: %s\r\n%s\r\n", status,
                  p->closing ? "Connection: close\r\n" : "", fields,
-                 utc("%a, %d %b %Y %H:%M:%S GMT"));
-    if (strncmp(status, "204", 3) == 0)
-        bytes_text(&message, "\r\n");
-    else if (chunked)
-        append_chunked(&message, body);
-    else
-        append_counted(&message, body);
-    if (p->is_head)
-        message.length = head_length(message.data, message.length);
+                 utc("%a, %d %b %Y %H:%M:%S GMT"),
+                 chunked                          ? "Transfer-Encoding: chunked\r\n"
+                 : strncmp(status, "204", 3) == 0 ? ""
+                                                  : f("Content-Length: %zu\r\n", body->length));
+    size_t head = message.length;
+    if (chunked)
+        append_chunks(&message, body);
+    else if (!p->is_head)
+        bytes_append(&message, body->data, body->length);
     bytes_append(&p->out, message.data, message.length);
     p->sent_us = now_us();
     peer_flush(p);
-    if (p->is_runtime && settings.mode == MODE_TRACE) {
-        trace_step(p->sent_us, "");
-        trace_message('<', NULL, chunked, message.data, message.length);
+    if (settings.mode == MODE_TRACE) {
+        bytes_text(&picture.text, "\n");
+        trace_time(p->sent_us);
+        trace_head('<', message.data, head, head == message.length);
+        trace_body('<', p->sent_us, message.data + head, message.data + message.length, chunked,
+                   true);
     }
     bytes_free(&message);
 }
@@ -827,9 +761,8 @@ static void set_environment(void) {
     set_variable("AWS_LAMBDA_LOG_GROUP_NAME", f("/aws/lambda/%s", settings.function));
     set_variable("AWS_LAMBDA_LOG_STREAM_NAME", f("%s/[$LATEST]%016jx%016jx", utc("%Y/%m/%d"),
                                                  (uintmax_t)stream[0], (uintmax_t)stream[1]));
-    set_variable("AWS_LAMBDA_INITIALIZATION_TYPE", is_lmi() ? "lambda-managed-instances"
-                                                   : settings.snap_start ? "snap-start"
-                                                                         : "on-demand");
+    set_variable("AWS_LAMBDA_INITIALIZATION_TYPE",
+                 is_lmi() ? "lambda-managed-instances" : "on-demand");
     set_variable("LAMBDA_RUNTIME_DIR", "/var/runtime");
     set_variable("TZ", ":UTC");
     setenv("_HANDLER", "function.handler", 0);
@@ -885,32 +818,12 @@ __attribute__((noreturn)) static void become_bootstrap(int report_fd, int log_fd
     _exit(127);
 }
 
-/* Of an ELF file (System V ABI) e_machine names the machine. */
 static void explain_exec(int error) {
-    unsigned char head[20] = {0};
-    struct utsname machine;
-    FILE *file = fopen(settings.bootstrap, "re");
-    bool is_elf = file != NULL && fread(head, 1, sizeof head, file) == sizeof head &&
-                  memcmp(head, "\177ELF", 4) == 0;
-    if (file != NULL)
-        fclose(file);
-    uname(&machine);
-    if (error == ENOEXEC && is_elf)
-        say("%s is built for %s, and this machine is %s: build it for this machine", settings.given,
-            head[18] == 62    ? "x86_64"
-            : head[18] == 183 ? "aarch64 (arm64)"
-                              : "another architecture",
-            machine.machine);
-    else if (error == ENOEXEC)
-        say("%s is neither an executable for this machine nor a script with a #! line",
-            settings.given);
-    else if (error == ENOENT)
-        say("%s needs a program that is not here: the dynamic loader of its libc, or the "
-            "interpreter of its #! line (which must not end with CR LF)",
-            settings.given);
-    else
-        say("%s cannot be executed: %s; Lambda wants a file of mode 755", settings.given,
-            strerror(error));
+    say("%s cannot be executed: %s%s", settings.given, strerror(error),
+        error == ENOEXEC  ? ": it is for another machine, or a script without a #! line"
+        : error == ENOENT ? ": that is the dynamic loader of its libc, or the interpreter of its "
+                            "#! line (which must not end with CR LF)"
+                          : "; Lambda wants a file of mode 755");
 }
 
 /* There is another file than the one that was started, and it can be executed: while a compiler is
@@ -1282,7 +1195,7 @@ static void end_answer(struct peer *p, struct request *r) {
         finish(v, received_us);
 }
 
-/* POST /runtime/init/error, and restore/error, which is the same thing later. */
+/* POST /runtime/init/error. */
 static void initialization_error(struct peer *p, struct request *r) {
     if (env.polled || env.init_failed) {
         say("the runtime reports an initialization error %s: it may do so once, before GET next",
@@ -1295,14 +1208,6 @@ static void initialization_error(struct peer *p, struct request *r) {
     r->body = (struct bytes){0};
     env.init_deadline_us = now_us() + EXIT_MS * 1000;
     accepted(p);
-}
-
-/* GET /runtime/restore/next: the snapshot was taken and restored, and no connection outlives it. */
-static void next_restore(struct peer *p, struct request *r) {
-    (void)r;
-    reply_text(p, "200 OK", JSON, "");
-    p->closing = true;
-    peer_flush(p);
 }
 
 /* ---- The Extensions API ------------------------------------------------------------------- */
@@ -1636,25 +1541,17 @@ static void pass_on(struct invocation *v) {
     }
     if (v->caller == NULL || v->stream != STREAM || all->length == 0)
         return;
-    if (!v->caller->is_head) {
-        bytes_format(&v->caller->out, "%zx\r\n", all->length);
-        bytes_append(&v->caller->out, all->data, all->length);
-        bytes_text(&v->caller->out, "\r\n");
-    }
+    if (!v->caller->is_head)
+        append_chunk(&v->caller->out, all->data, all->length);
     all->length = 0;
     peer_flush(v->caller);
 }
 
 /* Of a chunked request that is arriving, what is whole; only its head is kept. */
 static void take_chunks(struct peer *p, size_t head) {
-    const char *at = text_of(&p->in) + head, *end = p->in.data + p->in.length, *line;
-    while ((line = memmem(at, (size_t)(end - at), "\r\n", 2)) != NULL) {
-        size_t size = strtoul(at, NULL, 16);
-        if (size == 0 || (size_t)(end - line) < size + 4)
-            break;
-        bytes_append(&p->answering->answer, line + 2, size);
-        at = line + 2 + size + 2;
-    }
+    const char *at = p->in.data + head, *end = p->in.data + p->in.length, *data;
+    for (size_t size; (data = chunk_at(at, end, &size)) != NULL; at = data + size + 2)
+        bytes_append(&p->answering->answer, data, size);
     memmove(p->in.data + head, at, (size_t)(end - at));
     p->in.length = head + (size_t)(end - at);
     pass_on(p->answering);
@@ -1697,28 +1594,24 @@ static void call_url(struct peer *p, struct request *r) {
 /* ---- Requests as they arrive -------------------------------------------------------------- */
 
 static const struct route {
-    bool is_runtime, snap_start; /* whose it is; and there with SnapStart only */
-    enum state answer;           /* what its head leads to, of an answer */
-    const char *method, *path;   /* a * is one segment: the request id, the function's name */
-    const char *title;           /* the heading of the Runtime API page */
+    bool is_runtime;           /* whose it is */
+    enum state answer;         /* what its head leads to, of an answer */
+    const char *method, *path; /* a * is one segment: the request id, the function's name */
+    const char *title;         /* the heading of the Runtime API page */
     void (*serve)(struct peer *, struct request *);
 } routes[] = {
-    {true, false, 0, "GET", API "/runtime/invocation/next", "Next invocation", next_invocation},
-    {true, false, RESPONDING, "POST", API "/runtime/invocation/*/response", "Invocation response",
+    {true, 0, "GET", API "/runtime/invocation/next", "Next invocation", next_invocation},
+    {true, RESPONDING, "POST", API "/runtime/invocation/*/response", "Invocation response",
      end_answer},
-    {true, false, RESPONDING_ERROR, "POST", API "/runtime/invocation/*/error", "Invocation error",
+    {true, RESPONDING_ERROR, "POST", API "/runtime/invocation/*/error", "Invocation error",
      end_answer},
-    {true, false, 0, "POST", API "/runtime/init/error", "Initialization error",
-     initialization_error},
-    {true, true, 0, "GET", API "/runtime/restore/next", "Restore next", next_restore},
-    {true, true, 0, "POST", API "/runtime/restore/error", "Restore error", initialization_error},
-    {true, false, 0, "POST", EXTENSION "/register", "Register, of the Extensions API",
-     register_extension},
-    {true, false, 0, "GET", EXTENSION "/event/next", "Next, of the Extensions API", next_event},
-    {false, false, 0, "POST", FUNCTIONS "*/invocations", "", invoke},
-    {false, false, 0, "GET", FUNCTIONS "*", "", function},
-    {false, false, 0, "GET", FUNCTIONS "*/configuration", "", configuration},
-    {false, false, 0, "PUT", FUNCTIONS "*/configuration", "", configuration}};
+    {true, 0, "POST", API "/runtime/init/error", "Initialization error", initialization_error},
+    {true, 0, "POST", EXTENSION "/register", "Register, of the Extensions API", register_extension},
+    {true, 0, "GET", EXTENSION "/event/next", "Next, of the Extensions API", next_event},
+    {false, 0, "POST", FUNCTIONS "*/invocations", "", invoke},
+    {false, 0, "GET", FUNCTIONS "*", "", function},
+    {false, 0, "GET", FUNCTIONS "*/configuration", "", configuration},
+    {false, 0, "PUT", FUNCTIONS "*/configuration", "", configuration}};
 
 static bool is_method(const struct route *route, const struct request *r) {
     return strlen(route->method) == r->method_length &&
@@ -1733,8 +1626,8 @@ static const struct route *find_route(const struct peer *p, const struct request
     char *path = copy(r->target, r->target_length);
     path[strcspn(path, "?")] = '\0';
     for (const struct route *it = routes; it < routes + sizeof routes / sizeof *routes; it++) {
-        if (it->is_runtime != p->is_runtime || (it->snap_start && !settings.snap_start) ||
-            fnmatch(it->path, path, FNM_PATHNAME) != 0 || (found != NULL && !is_method(it, r)))
+        if (it->is_runtime != p->is_runtime || fnmatch(it->path, path, FNM_PATHNAME) != 0 ||
+            (found != NULL && !is_method(it, r)))
             continue;
         snprintf(name, NAME_SIZE, "%.*s", (int)(strlen(path) + 1 - strlen(it->path)),
                  path + strcspn(it->path, "*"));
@@ -1834,10 +1727,17 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
     }
 }
 
-static void note_arrival(struct peer *p) {
-    if (settings.mode == MODE_TRACE)
-        bytes_append(&p->arrivals, &(struct arrival){p->in.length, received_us},
-                     sizeof(struct arrival));
+/* What has come of a request: its head at first. */
+static void trace_request(struct peer *p, const struct request *r, bool whole) {
+    const char *end = p->in.data + (whole ? r->length : p->in.length);
+    if (p->drawn == 0) {
+        trace_text(
+            f("%s, on %s connection", p->route->title, p->sent_us == 0 ? "a new" : "the same"));
+        trace_time(received_us);
+        trace_head('>', p->in.data, r->head_length, whole && r->head_length == r->length);
+        p->drawn = r->head_length;
+    }
+    p->drawn += trace_body('>', received_us, p->in.data + p->drawn, end, r->chunked, whole);
 }
 
 static void end_request(struct peer *p, struct request *r) {
@@ -1846,18 +1746,11 @@ static void end_request(struct peer *p, struct request *r) {
     p->route = NULL;
     p->closing = !r->keep_alive;
     p->is_head = r->method_length == 4 && memcmp(r->method, "HEAD", 4) == 0;
-    if (p->is_runtime && settings.mode == MODE_TRACE) {
-        trace_step(arrival(p, p->in.data + r->head_length),
-                   f("%s, on %s connection", route->title, p->sent_us == 0 ? "a new" : "the same"));
-        trace_message('>', p, r->chunked, p->in.data, length);
-    }
     if (p->refused == NULL)
         route->serve(p, r);
     send_refusal(p);
     bytes_drop_front(&p->in, length);
-    bytes_free(&p->arrivals);
-    if (p->in.length > 0)
-        note_arrival(p);
+    p->drawn = 0;
     if (p->in.length == 0 && p->in.capacity > CHUNKED_ABOVE)
         bytes_free(&p->in);
 }
@@ -1871,6 +1764,8 @@ static void read_requests(struct peer *p) {
             refuse_malformed(p, &r);
         else if (r.head_length > 0 && p->route == NULL)
             begin_request(p, &r, reading == REQUEST_COMPLETE);
+        if (settings.mode == MODE_TRACE && p->route != NULL)
+            trace_request(p, &r, reading == REQUEST_COMPLETE);
         if (reading == REQUEST_COMPLETE && p->route != NULL && !p->closing)
             end_request(p, &r);
         if (reading == REQUEST_INCOMPLETE && r.chunked && p->answering != NULL &&
@@ -1912,7 +1807,6 @@ static void peer_readable(struct peer *p) {
     if (p->closing)
         return;
     bytes_append(&p->in, data, (size_t)n);
-    note_arrival(p);
     p->dirty = true;
     if (p->in.length > INPUT_MAX) {
         say("%s sent more than %d bytes in one request", p->is_runtime ? "the runtime" : "a caller",
@@ -2069,8 +1963,6 @@ static void read_settings(void) {
     settings.timeout_s = number_setting("TIMEOUT", 3, 1, 900);
     settings.memory_mb = number_setting("MEMORY", 128, 128, 10240);
     settings.concurrency = number_setting("CONCURRENCY", 0, 1, 400);
-    settings.snap_start =
-        strcmp(text_setting("AWS_LAMBDA_INITIALIZATION_TYPE", ""), "snap-start") == 0;
     settings.given = text_setting("BOOTSTRAP", "./bootstrap");
     settings.bootstrap = realpath(settings.given, NULL);
     if (settings.bootstrap == NULL)
@@ -2157,7 +2049,7 @@ int main(int count, char **arguments) {
     if (env.pid != 0)
         kill_process();
     if (settings.mode == MODE_TRACE)
-        print_picture();
+        write_all(STDOUT_FILENO, picture.text.data, picture.text.length);
     if (stop_signal != 0)
         return settings.mode == MODE_SERVE ? 0 : 128 + stop_signal;
     return outcome;
