@@ -367,8 +367,6 @@ static void run_step(const char *step, const char *given) {
         begin_response(given);
     else if (strcmp(step, "reply") == 0)
         see_reply(given);
-    else if (strcmp(step, "close") == 0)
-        see_close();
     else if (strcmp(step, "reconnect") == 0)
         reconnect();
     else if (strcmp(step, "aside") == 0) {

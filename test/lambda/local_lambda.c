@@ -1705,9 +1705,7 @@ static void refuse_malformed(struct peer *p, const struct request *r) {
 static void begin_request(struct peer *p, const struct request *r, bool whole) {
     char id[NAME_SIZE];
     const struct route *found = find_route(p, r, id);
-    size_t n, have = p->in.length - r->head_length;
-    const char *length = request_field(r, "Content-Length", &n);
-    uint64_t announced = length == NULL ? 0 : strtoull(length, NULL, 10);
+    size_t have = p->in.length - r->head_length;
     bool is_api = p->is_runtime || (strspn(r->target, "/0123456789-") == strlen("/2015-03-31/") &&
                                     strncmp(r->target + 12, "functions/", 10) == 0);
     p->route = found == NULL && !is_api                ? &url
@@ -1716,9 +1714,9 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
                                                        : found;
     if (p->route->answer != 0)
         begin_answer(p, r, id, p->route->answer);
-    if (p->route->serve == next_invocation && (announced > 0 || r->chunked))
+    if (p->route->serve == next_invocation && (r->content_length > 0 || r->chunked))
         say("the runtime sends a body with GET next: Managed Instances refuse that");
-    if (p->refused != NULL && announced > have + UNREAD_MAX) {
+    if (p->refused != NULL && r->content_length > have + UNREAD_MAX) {
         p->closing = true;
         send_refusal(p);
     } else if (r->expects_continue && !whole) {

@@ -171,14 +171,9 @@ static const char *cut_line(struct text *rest, struct text *line) {
 /* RFC 9112 5: field-name ":" OWS field-value OWS; RFC 9110 5.5 for the bytes of a value. */
 static const char *check_field(struct text line, struct text *name, struct text *value) {
     *value = line;
-    if (is_blank(line.at[0]))
-        return "a field line begins with a blank: obsolete line folding (RFC 9112 5.2)";
-    if (!cut(value, ':', name))
-        return "a field line has no colon (RFC 9112 5)";
-    if (name->length > 0 && is_blank(name->at[name->length - 1]))
-        return "a blank stands between field name and colon (RFC 9112 5.1)";
-    if (!is_token(*name))
-        return "a field name is no token (RFC 9110 5.1)";
+    if (!cut(value, ':', name) || !is_token(*name))
+        return "a field line does not begin with a token and a colon, without blanks "
+               "(RFC 9112 5)";
     *value = trim(*value);
     for (size_t i = 0; i < value->length; i++)
         if (((unsigned char)value->at[i] < ' ' && value->at[i] != '\t') || value->at[i] == 127)
@@ -216,18 +211,13 @@ static const char *parse_request_line(struct text line, struct request *r) {
     r->http_1_0 = version.length == 8 && memcmp(version.at, "HTTP/1.0", 8) == 0;
     if (!r->http_1_0 && !(version.length == 8 && memcmp(version.at, "HTTP/1.1", 8) == 0))
         return "the version is neither HTTP/1.1 nor HTTP/1.0 (RFC 9112 2.3)";
+    r->keep_alive = !r->http_1_0;
     r->method = method.at;
     r->method_length = method.length;
     r->target = target.at;
     r->target_length = target.length;
     return NULL;
 }
-
-struct framing {
-    unsigned hosts, lengths, codings;
-    uint64_t content_length;
-    bool close;
-};
 
 static bool lists(struct text rest, const char *word) {
     for (struct text option; cut(&rest, ',', &option);)
@@ -236,20 +226,26 @@ static bool lists(struct text rest, const char *word) {
     return same_word(trim(rest), word);
 }
 
+/* How often what must come once has come. */
+struct counts {
+    unsigned hosts, lengths;
+};
+
 /* The fields that decide where the message ends. */
-static const char *note_field(struct text name, struct text value, struct framing *f,
+static const char *note_field(struct text name, struct text value, struct counts *counts,
                               struct request *r) {
     if (same_word(name, "Host"))
-        f->hosts++;
+        counts->hosts++;
     if (same_word(name, "Connection"))
-        f->close |= lists(value, "close");
+        r->keep_alive &= !lists(value, "close");
     if (same_word(name, "Content-Length")) {
-        f->lengths++;
-        if (!parse_length(value, 10, &f->content_length))
+        counts->lengths++;
+        if (!parse_length(value, 10, &r->content_length))
             return "Content-Length is no number of a sane size (RFC 9110 8.6)";
     }
     if (same_word(name, "Transfer-Encoding")) {
-        f->codings++;
+        counts->lengths++;
+        r->chunked = true;
         if (!same_word(value, "chunked"))
             return "Transfer-Encoding is something else than chunked (RFC 9112 6.1)";
     }
@@ -261,37 +257,16 @@ static const char *note_field(struct text name, struct text value, struct framin
     return NULL;
 }
 
-static const char *check_framing(const struct framing *f, bool http_1_0) {
-    if (f->hosts > 1 || (f->hosts == 0 && !http_1_0))
-        return "there is not exactly one Host field (RFC 9112 3.2)";
-    if (f->lengths > 1)
-        return "Content-Length comes more than once (RFC 9112 6.3)";
-    if (f->codings > 1)
-        return "chunked is applied more than once (RFC 9112 6.1)";
-    if (f->codings > 0 && f->lengths > 0)
-        return "Transfer-Encoding and Content-Length come together (RFC 9112 6.2)";
-    if (f->codings > 0 && http_1_0)
-        return "Transfer-Encoding comes in an HTTP/1.0 message (RFC 9112 6.1)";
-    return NULL;
-}
-
-/* Of a trailer section, where there is nothing to decide any more. */
-static const char *note_trailer(struct text name) {
-    bool decides = same_word(name, "Content-Length") || same_word(name, "Host") ||
-                   same_word(name, "Transfer-Encoding");
-    return decides ? "a field about framing or routing comes as a trailer (RFC 9110 6.5.1)" : NULL;
-}
-
-/* The field lines up to the blank line, of a head or, without `f`, of a trailer section. */
+/* The field lines up to the blank line, of a head or, with no counts, of a trailer section. */
 static const char *parse_fields(struct text *rest, struct text *fields, struct request *r,
-                                struct framing *f) {
+                                struct counts *counts) {
     struct text line, name, value;
     const char *wrong;
     fields->at = rest->at;
     while ((wrong = cut_line(rest, &line)) == NULL && line.length > 0) {
         wrong = check_field(line, &name, &value);
-        if (wrong == NULL)
-            wrong = f == NULL ? note_trailer(name) : note_field(name, value, f, r);
+        if (wrong == NULL && counts != NULL)
+            wrong = note_field(name, value, counts, r);
         if (wrong != NULL)
             return wrong;
         fields->length = (size_t)(rest->at - fields->at);
@@ -299,16 +274,22 @@ static const char *parse_fields(struct text *rest, struct text *fields, struct r
     return wrong;
 }
 
-static const char *parse_head(struct text *rest, struct request *r, struct framing *f) {
+static const char *parse_head(struct text *rest, struct request *r) {
     struct text line, fields = {0};
+    struct counts counts = {0};
     const char *wrong = cut_line(rest, &line);
     if (wrong == NULL)
         wrong = parse_request_line(line, r);
     if (wrong == NULL)
-        wrong = parse_fields(rest, &fields, r, f);
+        wrong = parse_fields(rest, &fields, r, &counts);
     r->fields = fields.at;
     r->fields_length = fields.length;
-    return wrong == NULL ? check_framing(f, r->http_1_0) : wrong;
+    if (wrong == NULL && counts.hosts != 1 && (counts.hosts > 0 || !r->http_1_0))
+        return "there is not exactly one Host field (RFC 9112 3.2)";
+    if (wrong == NULL && counts.lengths > 1)
+        return "Content-Length and Transfer-Encoding come more than once, or together "
+               "(RFC 9112 6.1 to 6.3)";
+    return wrong;
 }
 
 /* ---- The body (RFC 9112 6 and 7.1) ---- */
@@ -348,11 +329,11 @@ static const char *parse_chunked(struct text *rest, struct request *r) {
     }
 }
 
-static const char *parse_counted(struct text *rest, struct request *r, uint64_t length) {
-    if (rest->length < length)
+static const char *parse_counted(struct text *rest, struct request *r) {
+    if (rest->length < r->content_length)
         return incomplete;
-    bytes_append(&r->body, rest->at, (size_t)length);
-    *rest = behind(*rest, (size_t)length);
+    bytes_append(&r->body, rest->at, (size_t)r->content_length);
+    *rest = behind(*rest, (size_t)r->content_length);
     return NULL;
 }
 
@@ -360,16 +341,13 @@ static const char *parse_counted(struct text *rest, struct request *r, uint64_t 
 
 enum request_reading request_parse(const char *data, size_t length, struct request *r) {
     struct text rest = {data, length};
-    struct framing f = {0};
     *r = (struct request){0};
-    const char *wrong = parse_head(&rest, r, &f);
+    const char *wrong = parse_head(&rest, r);
     if (wrong == incomplete && length > HEAD_MAX)
         wrong = "the head is larger than 1 MiB";
     if (wrong == NULL) {
         r->head_length = (size_t)(rest.at - data);
-        r->chunked = f.codings > 0;
-        r->keep_alive = !f.close && !r->http_1_0;
-        wrong = r->chunked ? parse_chunked(&rest, r) : parse_counted(&rest, r, f.content_length);
+        wrong = r->chunked ? parse_chunked(&rest, r) : parse_counted(&rest, r);
         r->length = (size_t)(rest.at - data);
     }
     if (wrong == NULL)

@@ -30,10 +30,11 @@ struct request {
     size_t method_length, target_length, fields_length;
     size_t head_length; /* up to and with the blank line */
     bool http_1_0, chunked, keep_alive, expects_continue;
-    struct bytes body;     /* decoded; owned by the request: request_free */
-    struct bytes trailers; /* the trailer section's lines, as they came */
-    size_t length;         /* of the whole message, framing included */
-    const char *wrong;     /* what RFC 9112 forbids in it, when malformed */
+    uint64_t content_length; /* 0 without that field */
+    struct bytes body;       /* decoded; owned by the request: request_free */
+    struct bytes trailers;   /* the trailer section's lines, as they came */
+    size_t length;           /* of the whole message, framing included */
+    const char *wrong;       /* what RFC 9112 forbids in it, when malformed */
 };
 
 enum request_reading { REQUEST_INCOMPLETE, REQUEST_COMPLETE, REQUEST_MALFORMED };
