@@ -329,8 +329,8 @@ struct peer {
     size_t drawn;                 /* for trace: of the request that is arriving */
     size_t sent;                  /* of out */
     uint64_t sent_us;             /* when the last reply went out; 0: none has */
-    const char *refused;          /* status of the refusal that waits for the end of the body */
-    struct bytes refusal;         /* and its body */
+    bool refused;                 /* what is arriving is; and what comes of it is dropped */
+    bool is_last;                 /* with a refusal, since too much would come, it ends */
     struct invocation *answering; /* the invocation whose answer is arriving */
     struct invocation *serving;   /* the one whose event went out here last */
 };
@@ -359,7 +359,6 @@ static void peer_drop(struct peer *p) {
     close(p->fd);
     bytes_free(&p->in);
     bytes_free(&p->out);
-    bytes_free(&p->refusal);
     *p = (struct peer){.fd = -1};
     for (struct invocation *v = invocations; v != NULL; v = v->next)
         v->caller = v->caller == p ? NULL : v->caller;
@@ -578,12 +577,12 @@ static void reply_invoked(struct invocation *v) {
     bytes_free(&fields);
 }
 
-/* Refuses the request of the runtime that is arriving: at its end, or at once when too much of it
- * is missing. */
+/* Refuses the request of the runtime that is arriving. */
 static void refuse(struct peer *p, const char *status, const char *type, const char *message) {
-    bytes_free(&p->refusal);
-    bytes_format(&p->refusal, "{\"errorMessage\":%s,\"errorType\":\"%s\"}\n", json(message), type);
-    p->refused = status;
+    p->refused = true;
+    p->closing |= p->is_last;
+    reply_text(p, status, JSON,
+               f("{\"errorMessage\":%s,\"errorType\":\"%s\"}\n", json(message), type));
 }
 
 static void refuse_state(struct peer *p, const char *from, const char *to) {
@@ -591,13 +590,6 @@ static void refuse_state(struct peer *p, const char *from, const char *to) {
            f("State transition from %s to %s failed for runtime. "
              "Error: State transition is not allowed",
              from, to));
-}
-
-static void send_refusal(struct peer *p) {
-    if (p->refused != NULL)
-        reply(p, p->refused, JSON, &p->refusal);
-    p->refused = NULL;
-    bytes_free(&p->refusal);
 }
 
 /* ---- The end of an invocation ------------------------------------------------------------- */
@@ -796,15 +788,13 @@ __attribute__((noreturn)) static void become_bootstrap(int report_fd, int log_fd
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    int null = open("/dev/null", O_RDONLY);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     take_variables(settings.variables, true);
     set_task_root();
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
         dup2(null, STDIN_FILENO) >= 0 && dup2(log_fd, STDOUT_FILENO) >= 0 &&
         dup2(log_fd, STDERR_FILENO) >= 0 && chdir(getenv("LAMBDA_TASK_ROOT")) == 0) {
         char *arguments[] = {settings.bootstrap, NULL};
-        if (null > STDERR_FILENO)
-            close(null);
         for (int tries = 0; tries == 0 || (errno == ETXTBSY && tries < BUSY_TRIES); tries++) {
             if (tries > 0)
                 poll(NULL, 0, 10);
@@ -832,8 +822,7 @@ static bool is_built_anew(void) {
     const struct stat *old = &env.file;
     struct stat now;
     return env.pid != 0 && stat(settings.given, &now) == 0 && access(settings.given, X_OK) == 0 &&
-           (now.st_dev != old->st_dev || now.st_ino != old->st_ino || now.st_size != old->st_size ||
-            now.st_mtim.tv_sec != old->st_mtim.tv_sec ||
+           (now.st_ino != old->st_ino || now.st_mtim.tv_sec != old->st_mtim.tv_sec ||
             now.st_mtim.tv_nsec != old->st_mtim.tv_nsec);
 }
 
@@ -1361,62 +1350,50 @@ static void configuration(struct peer *p, struct request *r) {
 
 /* ---- The function URL ---------------------------------------------------------------------- */
 
-/* A member of payload format 2.0. What comes more than once becomes one, with commas. */
-struct pairs {
-    size_t count;
+/* A header, in small letters and without the blanks around its value. */
+static void tidy_field(char *name, char *value) {
+    for (char *c = name; *c != '\0'; c++)
+        *c = (char)tolower((unsigned char)*c);
+    size_t n = strlen(value), before = strspn(value, " \t");
+    while (n > before && strchr(" \t", value[n - 1]) != NULL)
+        n--;
+    memmove(value, value + before, n - before);
+    value[n - before] = '\0';
+    if (strcmp(name, "cookie") == 0) /* which has a member of its own */
+        name[0] = '\0';
+}
+
+static void tidy_parameter(char *name, char *value) {
+    decode_percent(name);
+    decode_percent(value);
+}
+
+/* A member of payload format 2.0, of the text, which is taken apart. What comes more than once
+ * becomes one, with commas. */
+static void append_pairs(struct bytes *to, const char *member, char *text, const char *ends,
+                         const char *sign, void (*tidy)(char *, char *)) {
     const char *names[PAIRS_MAX];
-    struct bytes values[PAIRS_MAX];
-};
-
-static void add_pair(struct pairs *all, const char *name, const char *value) {
-    size_t i = 0;
-    while (i < all->count && strcmp(all->names[i], name) != 0)
-        i++;
-    if (name[0] == '\0' || i == PAIRS_MAX)
-        return;
-    bytes_format(&all->values[i], i < all->count ? ",%s" : "%s", value);
-    all->names[i] = name;
-    all->count += i == all->count;
-}
-
-static void append_pairs(struct bytes *to, const char *member, struct pairs *all) {
-    for (size_t i = 0; i < all->count; i++) {
+    struct bytes values[PAIRS_MAX] = {0};
+    size_t count = 0, i;
+    for (char *name; (name = strsep(&text, ends)) != NULL;) {
+        char *value = name + strcspn(name, sign);
+        if (*value != '\0')
+            *value++ = '\0';
+        tidy(name, value);
+        for (i = 0; i < count && strcmp(names[i], name) != 0; i++)
+            continue;
+        if (name[0] == '\0' || i == PAIRS_MAX)
+            continue;
+        names[i] = name;
+        bytes_format(&values[i], i < count ? ",%s" : "%s", value);
+        count += i == count;
+    }
+    for (i = 0; i < count; i++) {
         bytes_format(to, i == 0 ? ",\"%s\":{" : ",", member);
-        bytes_format(to, "%s:%s", json(all->names[i]), json(text_of(&all->values[i])));
-        bytes_free(&all->values[i]);
+        bytes_format(to, "%s:%s", json(names[i]), json(text_of(&values[i])));
+        bytes_free(&values[i]);
     }
-    bytes_text(to, all->count > 0 ? "}" : "");
-}
-
-/* Both take the text apart. Cookies are not among the headers. */
-static void append_headers(struct bytes *to, char *text) {
-    struct pairs all = {0};
-    for (char *name; (name = strsep(&text, "\r\n")) != NULL;) {
-        char *value = name + strcspn(name, ":");
-        for (char *c = name; c < value; c++)
-            *c = (char)tolower((unsigned char)*c);
-        if (*value != '\0')
-            *value++ = '\0';
-        value += strspn(value, " \t");
-        for (size_t n = strlen(value); n > 0 && strchr(" \t", value[n - 1]) != NULL;)
-            value[--n] = '\0';
-        if (strcmp(name, "cookie") != 0)
-            add_pair(&all, name, value);
-    }
-    append_pairs(to, "headers", &all);
-}
-
-static void append_query(struct bytes *to, char *text) {
-    struct pairs all = {0};
-    for (char *name; (name = strsep(&text, "&")) != NULL;) {
-        char *value = name + strcspn(name, "=");
-        if (*value != '\0')
-            *value++ = '\0';
-        decode_percent(name);
-        decode_percent(value);
-        add_pair(&all, name, value);
-    }
-    append_pairs(to, "queryStringParameters", &all);
+    bytes_text(to, count > 0 ? "}" : "");
 }
 
 /* In base64 unless it is text for certain. */
@@ -1446,8 +1423,8 @@ static void append_url_event(struct bytes *to, const struct request *r) {
     bytes_format(
         to, "{\"version\":\"2.0\",\"routeKey\":\"$default\",\"rawPath\":%s,\"rawQueryString\":%s",
         json(path), json(query));
-    append_headers(to, headers);
-    append_query(to, query);
+    append_pairs(to, "headers", headers, "\r\n", ":", tidy_field);
+    append_pairs(to, "queryStringParameters", query, "&", "=", tidy_parameter);
     for (before = ",\"cookies\":["; (one = strsep(&rest, "; ")) != NULL;)
         if (*one != '\0') {
             bytes_format(to, "%s%s", before, json(one));
@@ -1705,21 +1682,19 @@ static void refuse_malformed(struct peer *p, const struct request *r) {
 static void begin_request(struct peer *p, const struct request *r, bool whole) {
     char id[NAME_SIZE];
     const struct route *found = find_route(p, r, id);
-    size_t have = p->in.length - r->head_length;
+    uint64_t missing = whole ? 0 : r->content_length - (p->in.length - r->head_length);
     bool is_api = p->is_runtime || (strspn(r->target, "/0123456789-") == strlen("/2015-03-31/") &&
                                     strncmp(r->target + 12, "functions/", 10) == 0);
     p->route = found == NULL && !is_api                ? &url
                : found == NULL || !is_method(found, r) ? &no_route
                : !p->is_runtime && !is_for_us(r, id)   ? &no_function
                                                        : found;
+    p->is_last = !r->keep_alive || missing > UNREAD_MAX || (r->expects_continue && !whole);
     if (p->route->answer != 0)
         begin_answer(p, r, id, p->route->answer);
     if (p->route->serve == next_invocation && (r->content_length > 0 || r->chunked))
         say("the runtime sends a body with GET next: Managed Instances refuse that");
-    if (p->refused != NULL && r->content_length > have + UNREAD_MAX) {
-        p->closing = true;
-        send_refusal(p);
-    } else if (r->expects_continue && !whole) {
+    if (r->expects_continue && !whole && !p->refused) {
         bytes_text(&p->out, "HTTP/1.1 100 Continue\r\n\r\n");
         peer_flush(p);
     }
@@ -1744,9 +1719,9 @@ static void end_request(struct peer *p, struct request *r) {
     p->route = NULL;
     p->closing = !r->keep_alive;
     p->is_head = r->method_length == 4 && memcmp(r->method, "HEAD", 4) == 0;
-    if (p->refused == NULL)
+    if (!p->refused)
         route->serve(p, r);
-    send_refusal(p);
+    p->refused = false;
     bytes_drop_front(&p->in, length);
     p->drawn = 0;
     if (p->in.length == 0 && p->in.capacity > CHUNKED_ABOVE)
