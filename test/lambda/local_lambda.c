@@ -23,10 +23,7 @@
  * /2015-03-31/functions/{name}/configuration; the invocation after a change is cold, and so is the
  * one after the executable was built anew.
  *
- * One thread, one poll loop; both listening sockets on 127.0.0.1. Sections, low level first:
- * settings, text, invocations, connections, picture, replies, the end of an invocation,
- * execution environment, Runtime API, Extensions API, Invoke API, function URL, requests, loop,
- * command line.
+ * One thread, one poll loop; both listening sockets on 127.0.0.1.
  *
  * Build: cc -std=c11 -O2 test/lambda/local_lambda.c test/lambda/wire.c -o local_lambda
  *
@@ -76,7 +73,6 @@ enum {
     PAIRS_MAX = 256,   /* names in a query or a head; those behind them do not count */
     EXPIRED_MAX = 64,  /* request ids remembered after their time-out */
     INIT_SECONDS = 10, /* from exec to the first poll */
-    LOST_MS = 1000,    /* a worker whose connection is gone may answer on another one for so long */
     EXIT_MS = 2000,    /* from init/error to the exit that must follow at once */
     BUSY_TRIES = 200,  /* of exec, 10 ms apart, while the executable is being written */
     TERM_MS = 300      /* from SIGTERM to SIGKILL, with an extension within the runtime only */
@@ -225,7 +221,7 @@ struct invocation {
     struct peer *caller; /* NULL: asynchronous, or run and trace, or the caller has gone */
     void (*reply)(struct invocation *); /* to the caller; and how much of a stream it has had: */
     enum { WHOLE, PRELUDE, STREAM, BROKEN } stream;
-    bool wants_log, lost;
+    bool wants_log;
     uint64_t started_us, deadline_us, deadline_ms; /* the last one since 1970, for the function */
     uint64_t init_us;                              /* 0: warm */
     struct bytes answer, log;
@@ -305,11 +301,10 @@ static void keep_log(struct invocation *v, const char *line, size_t length) {
 
 /* A line of Lambda's in the function's log, as CloudWatch would show it. */
 static void log_line(struct invocation *v, const char *text) {
-    char line[1100]; /* what f() makes has room in it */
-    size_t length = (size_t)snprintf(line, sizeof line, "%s\n", text);
-    keep_log(v, line, length);
+    const char *line = f("%s\n", text);
+    keep_log(v, line, strlen(line));
     if (settings.mode == MODE_SERVE)
-        write_all(STDERR_FILENO, line, length);
+        write_all(STDERR_FILENO, line, strlen(line));
 }
 
 /* ---- Connections -------------------------------------------------------------------------- */
@@ -332,7 +327,6 @@ struct peer {
     bool refused;                 /* what is arriving is; and what comes of it is dropped */
     bool is_last;                 /* with a refusal, since too much would come, it ends */
     struct invocation *answering; /* the invocation whose answer is arriving */
-    struct invocation *serving;   /* the one whose event went out here last */
 };
 
 static int listeners[2] = {-1, -1}; /* of the Invoke API, of the Runtime API */
@@ -482,15 +476,10 @@ static void trace_exec(void) {
 
 static void trace_end(struct invocation *v, uint64_t ended_us, bool alive) {
     trace_time(ended_us);
-    trace_text(alive ? "the invocation is complete, now that the runtime asks for the next"
-                     : "the process has ended");
     if (alive)
-        bytes_format(&picture.text,
-                     "%14s%" PRIu64 " µs after the event went out. The first poll came %" PRIu64
-                     " µs after exec.\n",
-                     "", ended_us - v->started_us, v->init_us);
+        trace_text("the invocation is complete, now that the runtime asks for the next");
     else
-        bytes_format(&picture.text, "%14s%s\n", "", text_of(&v->answer));
+        trace_text(f("the process has ended: %s", text_of(&v->answer)));
 }
 
 /* ---- Replies ------------------------------------------------------------------------------ */
@@ -607,7 +596,7 @@ static struct environment {
     struct stat file;     /* the executable that it was started from */
     uint64_t exec_us, init_us, init_deadline_us;
     struct bytes init_error;
-    long memory_kb;
+    size_t memory_kb;
 } env = {.log_fd = -1};
 
 static void forget(struct invocation *v) {
@@ -617,7 +606,6 @@ static void forget(struct invocation *v) {
     *link = v->next;
     for (size_t i = 0; i < peer_count; i++) {
         peers[i].answering = peers[i].answering == v ? NULL : peers[i].answering;
-        peers[i].serving = peers[i].serving == v ? NULL : peers[i].serving;
     }
     bytes_free(&v->event);
     bytes_free(&v->answer);
@@ -663,13 +651,8 @@ static void read_function_log(void) {
 }
 
 static void read_memory(void) {
-    char line[128];
-    FILE *status = env.pid == 0 ? NULL : fopen(f("/proc/%d/status", (int)env.pid), "re");
-    while (status != NULL && fgets(line, sizeof line, status) != NULL)
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            env.memory_kb = strtol(line + 6, NULL, 10);
-    if (status != NULL)
-        fclose(status);
+    size_t kib = memory_kib(env.pid, "status", "VmHWM");
+    env.memory_kb = kib > 0 ? kib : env.memory_kb;
 }
 
 /* run: the response, exactly, on stdout; of an error, the error on stderr. */
@@ -687,10 +670,10 @@ static void report(struct invocation *v, uint64_t ended_us) {
         v->init_us > 0 ? f("Init Duration: %.2f ms\t", (double)v->init_us / 1000) : "";
     log_line(v, f("END RequestId: %s", v->id));
     log_line(v, f("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %" PRIu64 " ms\t"
-                  "Memory Size: %u MB\tMax Memory Used: %ld MB\t%s",
+                  "Memory Size: %u MB\tMax Memory Used: %zu MB\t%s",
                   v->id, (double)us / 1000, (us + v->init_us + 999) / 1000, settings.memory_mb,
                   (env.memory_kb + 1023) / 1024, init));
-    if (env.memory_kb > (long)settings.memory_mb * 1024)
+    if (env.memory_kb > settings.memory_mb * (size_t)1024)
         say("%s has used more than its MEMORY of %u MB: Lambda would have ended the process "
             "(Runtime.OutOfMemory, signal: killed)",
             settings.given, settings.memory_mb);
@@ -917,7 +900,7 @@ static int kill_process(void) {
     kill(-env.pid, SIGKILL);
     while (wait4(env.pid, &status, 0, &usage) < 0 && errno == EINTR)
         continue;
-    env.memory_kb = env.memory_kb > 0 ? env.memory_kb : usage.ru_maxrss;
+    env.memory_kb = env.memory_kb > 0 ? env.memory_kb : (size_t)usage.ru_maxrss;
     env.pid = 0;
     read_function_log();
     return status;
@@ -980,7 +963,6 @@ static void send_event(struct peer *p, struct invocation *v) {
                  "arn:aws:lambda:%s:123456789012:function:%s\r\n"
                  "Lambda-Runtime-Trace-Id: %s\r\n",
                  v->deadline_ms, v->nonce, getenv("AWS_REGION"), settings.function, v->trace_id);
-    p->serving = v;
     reply(p, "200 OK", text_of(&fields), &v->event);
     v->started_us = p->sent_us;
     bytes_free(&fields);
@@ -1752,18 +1734,12 @@ static void read_requests(struct peer *p) {
 
 /* The other end has closed or broken the connection. */
 static void peer_lost(struct peer *p) {
-    struct invocation *v = p->serving;
     if (p->is_runtime && p->waiting)
         env.poll_lost = !is_lmi();
     if (p->answering != NULL && !is_lmi())
         say("the response to %s broke off after %zu bytes: Lambda takes nothing more for it, and "
             "the runtime can only exit",
             p->answering->id, p->in.length);
-    if (is_lmi() && v != NULL && v->state != RESPONSE_SENT) {
-        uint64_t limit = now_us() + LOST_MS * 1000;
-        v->lost = true;
-        v->deadline_us = v->deadline_us < limit ? v->deadline_us : limit;
-    }
     peer_drop(p);
 }
 
@@ -1822,10 +1798,7 @@ static uint64_t next_deadline(void) {
 /* True when its time-out has ended the environment, and other invocations with it. */
 static bool time_out(struct invocation *v) {
     snprintf(expired[expired_count++ % EXPIRED_MAX], sizeof *expired, "%s", v->id);
-    if (v->lost)
-        fail(v, "Runtime.ExitError",
-             f("RequestId: %s Error: The worker that had the event closed its connection", v->id));
-    else if (!v->is_final) {
+    if (!v->is_final) {
         const char *message = f("Task timed out after %u.00 seconds", settings.timeout_s);
         log_line(v, f("%s %s %s", utc("%Y-%m-%dT%H:%M:%SZ"), v->id, message));
         fail(v, "Sandbox.Timedout", f("RequestId: %s Error: %s", v->id, message));

@@ -453,6 +453,19 @@ unsigned open_descriptors(pid_t pid) {
     return count;
 }
 
+size_t memory_kib(pid_t pid, const char *file, const char *name) {
+    char path[64], line[256];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    FILE *lines = fopen(path, "re");
+    size_t sum = 0;
+    while (lines && fgets(line, sizeof line, lines))
+        if (strncmp(line, name, strlen(name)) == 0)
+            sum += strtoul(strchr(line, ':') + 1, NULL, 10);
+    if (lines)
+        fclose(lines);
+    return sum;
+}
+
 /* ---- JSON and base64 ---- */
 
 /* The length of the well-formed UTF-8 sequence at `s` (Unicode, table 3-7), 0 when there is

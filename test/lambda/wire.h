@@ -56,6 +56,8 @@ uint64_t now_us(void);                                  /* CLOCK_MONOTONIC */
 bool read_file(const char *path, struct bytes *to);     /* with a NUL behind */
 const char *temporary_folder(void);                     /* $TMPDIR, or /tmp */
 unsigned open_descriptors(pid_t); /* of another process, of the numbers below 1,024 */
+/* From a file of /proc/PID: the sum of all lines that begin with the name. */
+size_t memory_kib(pid_t, const char *file, const char *name);
 
 void json_string(struct bytes *to, const char *data, size_t length); /* with quotes */
 /* Is it one value of RFC 8259? If not, `wrong` is where what it must not have begins. */

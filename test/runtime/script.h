@@ -352,20 +352,6 @@ static bool trickle(struct run *r, const struct step *s) {
     return true;
 }
 
-/* A figure in KiB from a file of /proc: the sum of all lines that begin with the name. */
-static size_t memory_kib(pid_t pid, const char *file, const char *name) {
-    char path[64], line[256];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
-    FILE *lines = fopen(path, "re");
-    size_t sum = 0;
-    while (lines && fgets(line, sizeof line, lines))
-        if (strncmp(line, name, strlen(name)) == 0)
-            sum += strtoul(strchr(line, ':') + 1, NULL, 10);
-    if (lines)
-        fclose(lines);
-    return sum;
-}
-
 static bool uses_less(struct run *r, const struct step *s) {
     if (getenv("RUN_WITH"))
         return true; /* the figure would be the emulator's */
