@@ -574,7 +574,8 @@ static void refuse(struct peer *p, const char *status, const char *type, const c
                f("{\"errorMessage\":%s,\"errorType\":\"%s\"}\n", json(message), type));
 }
 
-static void refuse_state(struct peer *p, const char *from, const char *to) {
+static void refuse_state(struct peer *p, const char *from, const char *to, const char *demand) {
+    say("the runtime %s", demand);
     refuse(p, "403 Forbidden", "InvalidStateTransition",
            f("State transition from %s to %s failed for runtime. "
              "Error: State transition is not allowed",
@@ -1028,22 +1029,18 @@ static void next_invocation(struct peer *p, struct request *r) {
     struct invocation *v = is_lmi() ? NULL : oldest(SERVED);
     (void)r;
     if (env.init_failed) {
-        say("the runtime asks for an event after init/error: it must exit");
-        refuse_state(p, "InitError", "Ready");
+        refuse_state(p, "InitError", "Ready", "asks for an event after init/error: it must exit");
     } else if (!is_lmi() && v == NULL && env.polled && (env.poll_lost || find_poll() != NULL)) {
-        say("the runtime polls although a poll of its own waits or was given up: there must be "
-            "one GET next at a time, without a time-out");
-        refuse_state(p, "Ready", "Ready");
+        refuse_state(p, "Ready", "Ready",
+                     "polls although a poll of its own waits or was given up: there must be one "
+                     "GET next at a time, without a time-out");
     } else if (v != NULL && v->state == RUNNING) {
-        say("the runtime asks for the next event before it answered %s: it gets the same "
-            "again",
-            v->id);
+        say("the runtime asks for an event before it answered %s: it gets the same again", v->id);
         send_event(p, v);
     } else if (v != NULL && v->state != RESPONSE_SENT) {
-        say("the runtime asks for the next event in the middle of its response to %s: after a "
-            "response that broke off or was refused it can only exit",
-            v->id);
-        refuse_state(p, state_name[v->state], "Ready");
+        refuse_state(p, state_name[v->state], "Ready",
+                     "asks for an event in the middle of its response: after one that broke off or "
+                     "was refused it can only exit");
     } else {
         env.init_us = env.polled ? env.init_us : received_us - env.exec_us;
         env.polled = p->waiting = true;
@@ -1100,10 +1097,8 @@ static void begin_answer(struct peer *p, const struct request *r, const char *gi
             v == NULL ? "is not being served" : "has an answer already");
         refuse(p, "400 Bad Request", "InvalidRequestID", "Invalid request ID");
     } else if (v->state != RUNNING) {
-        say("the runtime answers %s a second time: there is one response or error for an "
-            "invocation, and then GET next",
-            v->id);
-        refuse_state(p, state_name[v->state], state_name[to]);
+        refuse_state(p, state_name[v->state], state_name[to],
+                     "answers a second time: there is one response or error, and then GET next");
     } else if (mode != NULL &&
                !request_field_is(r, "Lambda-Runtime-Function-Response-Mode", "streaming")) {
         say("Lambda-Runtime-Function-Response-Mode is not 'streaming', its only value");
@@ -1125,9 +1120,9 @@ static void too_large(struct peer *p, struct invocation *v, size_t length, size_
     fail(v, "Function.ResponseSizeTooLarge",
          f("Response payload size (%zu bytes) exceeded maximum allowed payload size (%zu bytes).",
            length, limit));
+    p->closing |= is_lmi();
     refuse(p, "413 Request Entity Too Large", "RequestEntityTooLarge",
            f("Exceeded maximum allowed payload size (%zu bytes).", limit));
-    p->closing = is_lmi();
 }
 
 /* The body of a response or error. A stream that ends with an error says so in its trailer section,
@@ -1169,9 +1164,8 @@ static void end_answer(struct peer *p, struct request *r) {
 /* POST /runtime/init/error. */
 static void initialization_error(struct peer *p, struct request *r) {
     if (env.polled || env.init_failed) {
-        say("the runtime reports an initialization error %s: it may do so once, before GET next",
-            env.polled ? "after its first poll" : "again");
-        refuse_state(p, env.polled ? "Ready" : "InitError", "InitError");
+        refuse_state(p, env.polled ? "Ready" : "InitError", "InitError",
+                     "reports an initialization error: it may do so once, before GET next");
         return;
     }
     env.init_failed = true;
@@ -1699,7 +1693,7 @@ static void end_request(struct peer *p, struct request *r) {
     const struct route *route = p->route;
     size_t length = r->length;
     p->route = NULL;
-    p->closing = !r->keep_alive;
+    p->closing = p->is_last = !r->keep_alive;
     p->is_head = r->method_length == 4 && memcmp(r->method, "HEAD", 4) == 0;
     if (!p->refused)
         route->serve(p, r);
@@ -1736,10 +1730,6 @@ static void read_requests(struct peer *p) {
 static void peer_lost(struct peer *p) {
     if (p->is_runtime && p->waiting)
         env.poll_lost = !is_lmi();
-    if (p->answering != NULL && !is_lmi())
-        say("the response to %s broke off after %zu bytes: Lambda takes nothing more for it, and "
-            "the runtime can only exit",
-            p->answering->id, p->in.length);
     peer_drop(p);
 }
 
