@@ -64,7 +64,6 @@ enum {
     LMI_ERROR_MAX = 1 << 20,        /* of an error body, in a Managed Instances environment */
     INPUT_MAX = 64 << 20,           /* of one request as received: beyond it, nobody is listening */
     CHUNKED_ABOVE = 2048,           /* a longer event goes chunked: the buffer of Go's server */
-    LMI_CHUNK = 32768,              /* Managed Instances copy events through such a buffer */
     UNREAD_MAX = 256 << 10,         /* a refused body longer than this is not waited for */
     LOG_TAIL = 4096,                /* X-Amz-Log-Result */
     CLIENT_CONTEXT_MAX = 3583,      /* of X-Amz-Client-Context, by the Invoke page */
@@ -401,13 +400,18 @@ static void trace_line(char direction, const char *text, size_t length, bool crl
     picture.gutter[0] = '\0';
 }
 
-/* Data in one line: printable ASCII as it is, the rest as \n or \xNN, cut when it is long. */
+/* Data in one line: printable ASCII as it is, the rest as \r, \n or \xNN, cut when it is long. */
 static void trace_data(char direction, const char *data, size_t length, const char *what) {
     struct bytes line = {0};
     size_t shown = 0;
     for (; shown < length && line.length < DATA_COLUMNS; shown++) {
         unsigned char c = (unsigned char)data[shown];
-        bytes_format(&line, c == '\n' ? "\\n" : c >= ' ' && c < 127 ? "%c" : "\\x%02x", c);
+        bytes_format(&line,
+                     c == '\r'             ? "\\r"
+                     : c == '\n'           ? "\\n"
+                     : c >= ' ' && c < 127 ? "%c"
+                                           : "\\x%02x",
+                     c);
     }
     bytes_text(&line, shown < length ? " ..." : "");
     trace_line(direction, text_of(&line), line.length, false,
@@ -422,48 +426,25 @@ static const char *note_field_line(const char *line) {
     return strncasecmp(line, "Transfer-Encoding:", 18) == 0 ? "framing: a body in chunks" : "";
 }
 
-/* Up to a blank line, of what is well-formed, ours or parsed by request_parse. */
-static void trace_lines(char direction, const char *at, const char *end, const char *blank_note) {
-    for (const char *line; at < end; at = line + 2) {
+/* Of what is well-formed, ours or parsed by request_parse: all lines end with CR LF. */
+static void trace_head(char direction, const char *at, size_t length, bool is_all) {
+    for (const char *end = at + length, *line; at < end; at = line + 2) {
         line = memmem(at, (size_t)(end - at), "\r\n", 2);
-        trace_line(direction, at, (size_t)(line - at), true,
-                   line == at ? blank_note : note_field_line(at));
+        const char *note = line > at ? note_field_line(at)
+                           : is_all  ? "blank line: the head ends; no body"
+                                     : "blank line: the head ends";
+        trace_line(direction, at, (size_t)(line - at), true, note);
     }
 }
 
-static void trace_head(char direction, const char *data, size_t length, bool is_all) {
-    trace_lines(direction, data, data + length,
-                is_all ? "blank line: the head ends; no body" : "blank line: the head ends");
-}
-
-/* A whole chunk, but the last: its data, and how long it is; NULL: there is none at `at`. */
-static const char *chunk_at(const char *at, const char *end, size_t *size) {
-    const char *line = memmem(at, (size_t)(end - at), "\r\n", 2);
-    *size = line == NULL ? 0 : strtoul(at, NULL, 16);
-    return *size == 0 || (size_t)(end - line) < *size + 4 ? NULL : line + 2;
-}
-
-/* What is whole of a body that arrived or went out then. How much that is. */
-static size_t trace_body(char direction, uint64_t when_us, const char *body, const char *end,
+/* A body when it is whole, a chunked one in the pieces that arrive. How much of it was drawn. */
+static size_t trace_body(char direction, uint64_t when_us, const char *data, size_t length,
                          bool chunked, bool is_whole) {
-    const char *at = body, *data;
-    for (size_t size; chunked && (data = chunk_at(at, end, &size)) != NULL; at = data + size + 2) {
-        trace_time(when_us);
-        trace_line(direction, at, (size_t)(data - at) - 2, true, "chunk size, hexadecimal");
-        trace_data(direction, data, size, "chunk data: ");
-        trace_line(direction, "", 0, true, "end of chunk");
-    }
-    if (!is_whole || at == end)
-        return (size_t)(at - body);
+    if (length == 0 || (!chunked && !is_whole))
+        return 0;
     trace_time(when_us);
-    if (!chunked)
-        trace_data(direction, at, (size_t)(end - at), "body: ");
-    else {
-        data = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1;
-        trace_line(direction, at, (size_t)(data - at) - 2, true, "last chunk");
-        trace_lines(direction, data, end, "blank line: the body ends");
-    }
-    return (size_t)(end - body);
+    trace_data(direction, data, length, chunked ? "chunks: " : "body: ");
+    return length;
 }
 
 static void trace_exec(void) {
@@ -490,13 +471,6 @@ static void append_chunk(struct bytes *to, const char *data, size_t length) {
     bytes_text(to, "\r\n");
 }
 
-static void append_chunks(struct bytes *to, const struct bytes *body) {
-    size_t most = is_lmi() ? LMI_CHUNK : body->length;
-    for (size_t at = 0; at < body->length; at += most)
-        append_chunk(to, body->data + at, body->length - at < most ? body->length - at : most);
-    bytes_text(to, "0\r\n\r\n");
-}
-
 /* `fields`: whole field lines, CRLF included. The framing is that of Lambda's servers: the Runtime
  * API's goes over to chunks when its buffer overflows. */
 static void reply(struct peer *p, const char *status, const char *fields,
@@ -510,9 +484,10 @@ static void reply(struct peer *p, const char *status, const char *fields,
                  : strncmp(status, "204", 3) == 0 ? ""
                                                   : f("Content-Length: %zu\r\n", body->length));
     size_t head = message.length;
-    if (chunked)
-        append_chunks(&message, body);
-    else if (!p->is_head)
+    if (chunked) {
+        append_chunk(&message, body->data, body->length);
+        bytes_text(&message, "0\r\n\r\n");
+    } else if (!p->is_head)
         bytes_append(&message, body->data, body->length);
     bytes_append(&p->out, message.data, message.length);
     p->sent_us = now_us();
@@ -521,8 +496,7 @@ static void reply(struct peer *p, const char *status, const char *fields,
         bytes_text(&picture.text, "\n");
         trace_time(p->sent_us);
         trace_head('<', message.data, head, head == message.length);
-        trace_body('<', p->sent_us, message.data + head, message.data + message.length, chunked,
-                   true);
+        trace_body('<', p->sent_us, message.data + head, message.length - head, chunked, true);
     }
     bytes_free(&message);
 }
@@ -1502,9 +1476,14 @@ static void pass_on(struct invocation *v) {
 
 /* Of a chunked request that is arriving, what is whole; only its head is kept. */
 static void take_chunks(struct peer *p, size_t head) {
-    const char *at = p->in.data + head, *end = p->in.data + p->in.length, *data;
-    for (size_t size; (data = chunk_at(at, end, &size)) != NULL; at = data + size + 2)
-        bytes_append(&p->answering->answer, data, size);
+    const char *at = text_of(&p->in) + head, *end = p->in.data + p->in.length, *line;
+    while ((line = memmem(at, (size_t)(end - at), "\r\n", 2)) != NULL) {
+        size_t size = strtoul(at, NULL, 16);
+        if (size == 0 || (size_t)(end - line) < size + 4)
+            break;
+        bytes_append(&p->answering->answer, line + 2, size);
+        at = line + 2 + size + 2;
+    }
     memmove(p->in.data + head, at, (size_t)(end - at));
     p->in.length = head + (size_t)(end - at);
     pass_on(p->answering);
@@ -1678,7 +1657,7 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
 
 /* What has come of a request: its head at first. */
 static void trace_request(struct peer *p, const struct request *r, bool whole) {
-    const char *end = p->in.data + (whole ? r->length : p->in.length);
+    size_t length = whole ? r->length : p->in.length;
     if (p->drawn == 0) {
         trace_text(
             f("%s, on %s connection", p->route->title, p->sent_us == 0 ? "a new" : "the same"));
@@ -1686,7 +1665,8 @@ static void trace_request(struct peer *p, const struct request *r, bool whole) {
         trace_head('>', p->in.data, r->head_length, whole && r->head_length == r->length);
         p->drawn = r->head_length;
     }
-    p->drawn += trace_body('>', received_us, p->in.data + p->drawn, end, r->chunked, whole);
+    p->drawn +=
+        trace_body('>', received_us, p->in.data + p->drawn, length - p->drawn, r->chunked, whole);
 }
 
 static void end_request(struct peer *p, struct request *r) {
