@@ -331,6 +331,7 @@ struct peer {
 static int listeners[2] = {-1, -1}; /* of the Invoke API, of the Runtime API */
 static struct peer peers[2 * SIDE_MAX];
 static size_t peer_count;    /* slots that were ever taken */
+static size_t connected[2];  /* on each side */
 static uint64_t received_us; /* when the bytes came that are being looked at */
 
 static void peer_flush(struct peer *p) {
@@ -350,18 +351,12 @@ static void peer_flush(struct peer *p) {
 
 static void peer_drop(struct peer *p) {
     close(p->fd);
+    connected[p->is_runtime]--;
     bytes_free(&p->in);
     bytes_free(&p->out);
     *p = (struct peer){.fd = -1};
     for (struct invocation *v = invocations; v != NULL; v = v->next)
         v->caller = v->caller == p ? NULL : v->caller;
-}
-
-static size_t count_peers(bool is_runtime) {
-    size_t n = 0;
-    for (size_t i = 0; i < peer_count; i++)
-        n += peers[i].fd >= 0 && peers[i].is_runtime == is_runtime;
-    return n;
 }
 
 /* ---- The conversation, as a picture ------------------------------------------------------- */
@@ -579,9 +574,8 @@ static void forget(struct invocation *v) {
     while (*link != v)
         link = &(*link)->next;
     *link = v->next;
-    for (size_t i = 0; i < peer_count; i++) {
+    for (size_t i = 0; i < peer_count; i++)
         peers[i].answering = peers[i].answering == v ? NULL : peers[i].answering;
-    }
     bytes_free(&v->event);
     bytes_free(&v->answer);
     bytes_free(&v->log);
@@ -680,23 +674,15 @@ static void set_variable(const char *name, const char *value) {
         die(f("setenv %s: %s", name, strerror(errno)));
 }
 
-/* The function's variables, an object of strings, which are only looked at, or set. False: they are
- * something else, or what an environment cannot hold. */
-static bool take_variables(const char *object, bool set) {
+/* The function's own. */
+static void set_variables(void) {
     struct bytes name = {0}, value = {0};
-    bool right = object != NULL && object[0] == '{';
-    for (const char *at = json_first(object, &name); at != NULL && right;
+    for (const char *at = json_first(settings.variables, &name); at != NULL;
          at = json_next(at, &name)) {
         value.length = 0;
-        right = *at == '"' && json_text(at, &value) && name.length > 0 &&
-                strcspn(text_of(&name), "=") == name.length &&
-                strlen(text_of(&value)) == value.length;
-        if (right && set)
-            set_variable(name.data, value.data);
+        json_text(at, &value);
+        setenv(text_of(&name), text_of(&value), 1);
     }
-    bytes_free(&name);
-    bytes_free(&value);
-    return right;
 }
 
 /* Our own environment becomes the function's: "Defined runtime environment variables" of the
@@ -747,7 +733,7 @@ __attribute__((noreturn)) static void become_bootstrap(int report_fd, int log_fd
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    take_variables(settings.variables, true);
+    set_variables();
     set_task_root();
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
         dup2(null, STDIN_FILENO) >= 0 && dup2(log_fd, STDOUT_FILENO) >= 0 &&
@@ -1285,7 +1271,7 @@ static void configuration(struct peer *p, struct request *r) {
     size_t wrong;
     if (r->method[0] == 'P' && json_is_valid(text, r->body.length, &wrong))
         variables = json_member(json_member(text, "Environment"), "Variables");
-    if (r->method[0] == 'P' && !take_variables(variables, false)) {
+    if (r->method[0] == 'P' && (variables == NULL || *variables != '{')) {
         reply_exception(p, "400 Bad Request", "InvalidParameterValueException",
                         "expected {\"Environment\":{\"Variables\":{\"NAME\":\"value\"}}}");
         return;
@@ -1550,13 +1536,29 @@ static bool is_method(const struct route *route, const struct request *r) {
            memcmp(route->method, r->method, r->method_length) == 0;
 }
 
+/* NAME or NAME:QUALIFIER of what stands for it in a path, perhaps an ARN, and in the query. */
+static void read_function(char name[NAME_SIZE], const char *query) {
+    size_t length = strlen(name);
+    const char *qualifier = strstr(query, "Qualifier="), *arn;
+    if (qualifier != NULL) {
+        qualifier += strlen("Qualifier=");
+        snprintf(name + length, NAME_SIZE - length, ":%.*s", (int)strcspn(qualifier, "&"),
+                 qualifier);
+    }
+    decode_percent(name);
+    arn = strstr(name, ":function:");
+    if (arn != NULL)
+        memmove(name, arn + strlen(":function:"), strlen(arn + strlen(":function:")) + 1);
+}
+
 /* A route of that path, if there is one: with that method, rather than with another. In `name`
- * what stands for its *, as far as it fits. */
+ * whom it is for: the request id or the function, as far as it fits. */
 static const struct route *find_route(const struct peer *p, const struct request *r,
                                       char name[NAME_SIZE]) {
     const struct route *found = NULL;
-    char *path = copy(r->target, r->target_length);
-    path[strcspn(path, "?")] = '\0';
+    char *path = copy(r->target, r->target_length), *query = path + strcspn(path, "?");
+    if (*query == '?')
+        *query++ = '\0';
     for (const struct route *it = routes; it < routes + sizeof routes / sizeof *routes; it++) {
         if (it->is_runtime != p->is_runtime || fnmatch(it->path, path, FNM_PATHNAME) != 0 ||
             (found != NULL && !is_method(it, r)))
@@ -1565,6 +1567,8 @@ static const struct route *find_route(const struct peer *p, const struct request
                  path + strcspn(it->path, "*"));
         found = it;
     }
+    if (found != NULL && !p->is_runtime)
+        read_function(name, query);
     free(path);
     return found;
 }
@@ -1591,21 +1595,8 @@ static void refuse_route(struct peer *p, struct request *r) {
 static const struct route url = {.serve = call_url};
 static const struct route no_route = {.title = "(no call of the API)", .serve = refuse_route};
 
-/* Whom the request is for: `name` is as in the path, perhaps an ARN, and becomes NAME or
- * NAME:QUALIFIER. */
-static bool is_for_us(const struct request *r, char name[NAME_SIZE]) {
-    char *target = copy(r->target, r->target_length);
-    size_t n = strlen(settings.function), length = strlen(name);
-    const char *qualifier = strstr(target, "Qualifier=");
-    if (qualifier != NULL) {
-        qualifier += strlen("Qualifier=");
-        snprintf(name + length, NAME_SIZE - length, ":%.*s", (int)strcspn(qualifier, "&"),
-                 qualifier);
-    }
-    free(target);
-    decode_percent(name);
-    const char *arn = strstr(name, ":function:"), *only = arn == NULL ? name : arn + 10;
-    memmove(name, only, strlen(only) + 1);
+static bool is_for_us(const char *name) {
+    size_t n = strlen(settings.function);
     return !settings.is_named || (strncmp(name, settings.function, n) == 0 &&
                                   (name[n] == '\0' || strcmp(name + n, ":$LATEST") == 0));
 }
@@ -1613,7 +1604,6 @@ static bool is_for_us(const struct request *r, char name[NAME_SIZE]) {
 static void refuse_function(struct peer *p, struct request *r) {
     char name[NAME_SIZE];
     find_route(p, r, name);
-    is_for_us(r, name);
     say("a caller asks for the function %s, and FUNCTION is %s", name, settings.function);
     reply_exception(p, "404 Not Found", "ResourceNotFoundException",
                     f("Function not found: arn:aws:lambda:%s:123456789012:function:%s",
@@ -1642,7 +1632,7 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
                                     strncmp(r->target + 12, "functions/", 10) == 0);
     p->route = found == NULL && !is_api                ? &url
                : found == NULL || !is_method(found, r) ? &no_route
-               : !p->is_runtime && !is_for_us(r, id)   ? &no_function
+               : !p->is_runtime && !is_for_us(id)      ? &no_function
                                                        : found;
     p->is_last = !r->keep_alive || missing > UNREAD_MAX || (r->expects_continue && !whole);
     if (p->route->answer != 0)
@@ -1743,6 +1733,7 @@ static void peer_accept(int listener, bool is_runtime) {
         slot++;
     peer_count += slot == peer_count;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    connected[is_runtime]++;
     peers[slot] = (struct peer){.fd = fd, .is_runtime = is_runtime};
 }
 
@@ -1814,7 +1805,7 @@ static bool wait_for_input(uint64_t deadline) {
     size_t count = peer_count;
     for (size_t i = 0; i < 2; i++)
         fds[i] =
-            (struct pollfd){.fd = count_peers(i) < SIDE_MAX ? listeners[i] : -1, .events = POLLIN};
+            (struct pollfd){.fd = connected[i] < SIDE_MAX ? listeners[i] : -1, .events = POLLIN};
     fds[2] = (struct pollfd){.fd = env.log_fd, .events = POLLIN};
     for (size_t i = 0; i < count; i++)
         fds[i + 3] = (struct pollfd){.fd = peers[i].fd,
@@ -1888,23 +1879,15 @@ static void read_settings(void) {
 
 /* The text itself, @FILE, or - for stdin. */
 static void read_event(struct bytes *event, const char *argument) {
-    bool is_file = argument[0] == '@';
-    FILE *file = is_file ? fopen(argument + 1, "re") : strcmp(argument, "-") == 0 ? stdin : NULL;
-    char data[16384];
-    size_t n;
-    if (is_file && file == NULL)
-        die(f("event file %s: %s", argument + 1, strerror(errno)));
-    if (file == NULL)
+    const char *file = argument[0] == '@' ? argument + 1 : argument;
+    if (file == argument && strcmp(argument, "-") != 0)
         bytes_text(event, argument);
-    while (file != NULL && event->length <= EVENT_MAX &&
-           (n = fread(data, 1, sizeof data, file)) > 0)
-        bytes_append(event, data, n);
-    if (file != NULL && ferror(file))
-        die(f("event %s: cannot be read", argument));
+    else if (read_file(file, event))
+        event->length--; /* the NUL */
+    else
+        die(f("event file %s: %s", file, strerror(errno)));
     if (event->length > EVENT_MAX)
         die(f("the event has more than %d bytes, which Lambda does not take", EVENT_MAX));
-    if (is_file)
-        fclose(file);
 }
 
 static int listen_on(uint16_t *port) {

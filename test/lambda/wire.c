@@ -427,7 +427,7 @@ uint64_t now_us(void) {
 
 bool read_file(const char *path, struct bytes *to) {
     char block[4096];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     ssize_t n;
