@@ -1627,14 +1627,15 @@ static void refuse_malformed(struct peer *p, const struct request *r) {
 static void begin_request(struct peer *p, const struct request *r, bool whole) {
     char id[NAME_SIZE];
     const struct route *found = find_route(p, r, id);
-    uint64_t missing = whole ? 0 : r->content_length - (p->in.length - r->head_length);
+    size_t have = p->in.length - r->head_length;
     bool is_api = p->is_runtime || (strspn(r->target, "/0123456789-") == strlen("/2015-03-31/") &&
                                     strncmp(r->target + 12, "functions/", 10) == 0);
     p->route = found == NULL && !is_api                ? &url
                : found == NULL || !is_method(found, r) ? &no_route
                : !p->is_runtime && !is_for_us(id)      ? &no_function
                                                        : found;
-    p->is_last = !r->keep_alive || missing > UNREAD_MAX || (r->expects_continue && !whole);
+    p->is_last =
+        !r->keep_alive || r->content_length > have + UNREAD_MAX || (r->expects_continue && !whole);
     if (p->route->answer != 0)
         begin_answer(p, r, id, p->route->answer);
     if (p->route->serve == next_invocation && (r->content_length > 0 || r->chunked))
