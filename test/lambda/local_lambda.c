@@ -1247,26 +1247,12 @@ static void invoke(struct peer *p, struct request *r) {
     free(type);
 }
 
-static void reply_configuration(struct peer *p, const char *before, const char *behind) {
-    struct bytes body = {0};
-    bytes_format(&body,
-                 "%s{\"FunctionName\":%s,\"State\":\"Active\",\"LastUpdateStatus\":\"Successful\","
-                 "\"Environment\":{\"Variables\":%s}}%s",
-                 before, json(settings.function),
-                 settings.variables == NULL ? "{}" : settings.variables, behind);
-    reply(p, "200 OK", f(JSON "%s", request_id_field()), &body);
-    bytes_free(&body);
-}
-
-/* GET /2015-03-31/functions/{name}, which `aws lambda wait` asks. */
-static void function(struct peer *p, struct request *r) {
-    (void)r;
-    reply_configuration(p, "{\"Configuration\":", "}");
-}
-
 /* GET and PUT /2015-03-31/functions/{name}/configuration, of which there is one member: with
- * changed variables, the next invocation is a cold one. */
+ * changed variables, the next invocation is a cold one. And GET /2015-03-31/functions/{name}, which
+ * `aws lambda wait` asks for the state within Configuration. */
 static void configuration(struct peer *p, struct request *r) {
+    static const char state[] = "\"State\":\"Active\",\"LastUpdateStatus\":\"Successful\"";
+    struct bytes body = {0};
     const char *text = text_of(&r->body), *variables = NULL;
     size_t wrong;
     if (r->method[0] == 'P' && json_is_valid(text, r->body.length, &wrong))
@@ -1281,7 +1267,12 @@ static void configuration(struct peer *p, struct request *r) {
         settings.variables = copy(variables, (size_t)(json_skip(variables) - variables));
         env.is_stale = true;
     }
-    reply_configuration(p, "", "");
+    bytes_format(
+        &body, "{\"FunctionName\":%s,%s,\"Environment\":{\"Variables\":%s},\"Configuration\":{%s}}",
+        json(settings.function), state, settings.variables == NULL ? "{}" : settings.variables,
+        state);
+    reply(p, "200 OK", f(JSON "%s", request_id_field()), &body);
+    bytes_free(&body);
 }
 
 /* ---- The function URL ---------------------------------------------------------------------- */
@@ -1527,7 +1518,7 @@ static const struct route {
     {true, 0, "POST", EXTENSION "/register", "Register, of the Extensions API", register_extension},
     {true, 0, "GET", EXTENSION "/event/next", "Next, of the Extensions API", next_event},
     {false, 0, "POST", FUNCTIONS "*/invocations", "", invoke},
-    {false, 0, "GET", FUNCTIONS "*", "", function},
+    {false, 0, "GET", FUNCTIONS "*", "", configuration},
     {false, 0, "GET", FUNCTIONS "*/configuration", "", configuration},
     {false, 0, "PUT", FUNCTIONS "*/configuration", "", configuration}};
 
@@ -1864,8 +1855,7 @@ static unsigned number_setting(const char *name, unsigned otherwise, unsigned le
 }
 
 static void read_settings(void) {
-    settings.function =
-        text_setting("FUNCTION", text_setting("AWS_LAMBDA_FUNCTION_NAME", "function"));
+    settings.function = text_setting("FUNCTION", "function");
     settings.is_named = text_setting("FUNCTION", NULL) != NULL;
     settings.port = (uint16_t)number_setting("PORT", 9000, 0, 65535);
     settings.timeout_s = number_setting("TIMEOUT", 3, 1, 900);
