@@ -73,7 +73,6 @@ enum {
     EXPIRED_MAX = 64,  /* request ids remembered after their time-out */
     INIT_SECONDS = 10, /* from exec to the first poll */
     EXIT_MS = 2000,    /* from init/error to the exit that must follow at once */
-    BUSY_TRIES = 200,  /* of exec, 10 ms apart, while the executable is being written */
     TERM_MS = 300      /* from SIGTERM to SIGKILL, with an extension within the runtime only */
 };
 
@@ -732,20 +731,16 @@ __attribute__((noreturn)) static void become_bootstrap(int report_fd, int log_fd
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(STDIN_FILENO);
     set_variables();
     set_task_root();
     if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
-        dup2(null, STDIN_FILENO) >= 0 && dup2(log_fd, STDOUT_FILENO) >= 0 &&
+        open("/dev/null", O_RDONLY) == STDIN_FILENO && dup2(log_fd, STDOUT_FILENO) >= 0 &&
         dup2(log_fd, STDERR_FILENO) >= 0 && chdir(getenv("LAMBDA_TASK_ROOT")) == 0) {
         char *arguments[] = {settings.bootstrap, NULL};
-        for (int tries = 0; tries == 0 || (errno == ETXTBSY && tries < BUSY_TRIES); tries++) {
-            if (tries > 0)
-                poll(NULL, 0, 10);
-            started.exec_us = now_us();
-            write_all(report_fd, &started, sizeof started);
-            execv(settings.bootstrap, arguments);
-        }
+        started.exec_us = now_us();
+        write_all(report_fd, &started, sizeof started);
+        execv(settings.bootstrap, arguments);
     }
     started.error = errno;
     write_all(report_fd, &started, sizeof started);
