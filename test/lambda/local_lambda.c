@@ -62,7 +62,6 @@ enum {
     ASYNC_EVENT_MAX = 1 << 20,      /* 1 MB: quota of an asynchronous one */
     RESPONSE_MAX = (6 << 20) + 100, /* 6,291,556: one byte more gets 413 */
     LMI_ERROR_MAX = 1 << 20,        /* of an error body, in a Managed Instances environment */
-    INPUT_MAX = 64 << 20,           /* of one request as received: beyond it, nobody is listening */
     CHUNKED_ABOVE = 2048,           /* a longer event goes chunked: the buffer of Go's server */
     UNREAD_MAX = 256 << 10,         /* a refused body longer than this is not waited for */
     LOG_TAIL = 4096,                /* X-Amz-Log-Result */
@@ -1704,11 +1703,6 @@ static void peer_readable(struct peer *p) {
         return;
     bytes_append(&p->in, data, (size_t)n);
     p->dirty = true;
-    if (p->in.length > INPUT_MAX) {
-        say("%s sent more than %d bytes in one request", p->is_runtime ? "the runtime" : "a caller",
-            INPUT_MAX);
-        peer_lost(p);
-    }
 }
 
 static void peer_accept(int listener, bool is_runtime) {

@@ -23,8 +23,8 @@
 
 /* ---- Limits ---- */
 
-#define HEAD_MAX (1 << 20) /* Lambda's quota for request line and header values together */
-#define LENGTH_MAX (UINT64_C(1) << 50) /* of a body or chunk: beyond it is no sane size */
+#define HEAD_MAX (1 << 20)    /* Lambda's quota for request line and header values together */
+#define LENGTH_MAX (64 << 20) /* of a body or chunk: ten times what Lambda takes of either side */
 
 /* ---- Bytes ---- */
 
@@ -241,7 +241,7 @@ static const char *note_field(struct text name, struct text value, struct counts
     if (same_word(name, "Content-Length")) {
         counts->lengths++;
         if (!parse_length(value, 10, &r->content_length))
-            return "Content-Length is no number of a sane size (RFC 9110 8.6)";
+            return "Content-Length is no number, or one beyond 64 MiB (RFC 9110 8.6)";
     }
     if (same_word(name, "Transfer-Encoding")) {
         counts->lengths++;
@@ -299,7 +299,7 @@ static const char *parse_chunk_size(struct text line, uint64_t *size) {
     while (digits < line.length && digit_value(line.at[digits]) < 16)
         digits++;
     if (!parse_length((struct text){line.at, digits}, 16, size))
-        return "a chunk size is no hexadecimal number of a sane size (RFC 9112 7.1)";
+        return "a chunk size is no hexadecimal number, or one beyond 64 MiB (RFC 9112 7.1)";
     struct text extensions = trim(behind(line, digits));
     if (extensions.length > 0 && extensions.at[0] != ';') /* what is in them does not matter */
         return "a chunk extension is malformed (RFC 9112 7.1.1)";
