@@ -746,6 +746,10 @@ static const struct row rows[] = {
      "raw POST " API "/invocation/x/response HTTP/1.1\r\nHost: a\r\n"
      "Content-Length: 6000000\r\n\r\n; reply early; response \"right\"",
      "\"right\"", "early: 400 " AND "and closes"},
+    {"three bytes for an unknown request, sent behind its refusal", NULL,
+     "raw POST " API "/invocation/x/response HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n; "
+     "reply early; raw \"c\"; response \"right\"",
+     "\"right\"", "early: 400 "},
     {"another invocation id", NULL,
      "field Lambda-Runtime-Invocation-Id: stale; response 1; nonce; response \"fresh\"",
      "\"fresh\"",
@@ -1395,7 +1399,8 @@ static long shown_us(const char *at, const char *line) {
 static void chunks_in_time(void) {
     struct local l =
         launch("next; begin transfer-encoding: chunked\r\n\r\n; " MEANWHILE
-               "raw 3\r\nabc\r\n; " MEANWHILE "raw 4\r\ndefg\r\n0\r\n\r\n; reply response; next",
+               "raw 3\r\nabc\r\n; " MEANWHILE "raw 4\r\ndefg\r\n0\r\n\r\n; reply response; "
+               "call POST " API "/invocation/x/error 1; next",
                "trace", "1");
     wait_for_end(&l);
     const char *at = strstr(l.printed, "  Invocation response, ");
@@ -1406,6 +1411,8 @@ static void chunks_in_time(void) {
     at = at == NULL ? NULL : strstr(at, "the head ends");
     check(at != NULL && at[strlen("the head ends")] == '\n', "trace",
           "the head of a chunked response is not called one without a body", l.printed);
+    check_order("trace: a refusal", l.printed,
+                "> POST " API "/invocation/x/error" AND "< HTTP/1.1 400 ");
     discard(&l);
 }
 

@@ -1608,6 +1608,20 @@ static void refuse_malformed(struct peer *p, const struct request *r) {
     peer_flush(p);
 }
 
+/* What has come of a request: its head at first. */
+static void trace_request(struct peer *p, const struct request *r, bool whole) {
+    size_t length = whole ? r->length : p->in.length;
+    if (p->drawn == 0) {
+        trace_text(
+            f("%s, on %s connection", p->route->title, p->sent_us == 0 ? "a new" : "the same"));
+        trace_time(received_us);
+        trace_head('>', p->in.data, r->head_length, whole && r->head_length == r->length);
+        p->drawn = r->head_length;
+    }
+    p->drawn +=
+        trace_body('>', received_us, p->in.data + p->drawn, length - p->drawn, r->chunked, whole);
+}
+
 /* What can be decided, or has to be said, before the body is there. */
 static void begin_request(struct peer *p, const struct request *r, bool whole) {
     char id[NAME_SIZE];
@@ -1621,6 +1635,8 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
                                                        : found;
     p->is_last =
         !r->keep_alive || r->content_length > have + UNREAD_MAX || (r->expects_continue && !whole);
+    if (settings.mode == MODE_TRACE)
+        trace_request(p, r, whole);
     if (p->route->answer != 0)
         begin_answer(p, r, id, p->route->answer);
     if (p->route->serve == next_invocation && (r->content_length > 0 || r->chunked))
@@ -1629,20 +1645,6 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
         bytes_text(&p->out, "HTTP/1.1 100 Continue\r\n\r\n");
         peer_flush(p);
     }
-}
-
-/* What has come of a request: its head at first. */
-static void trace_request(struct peer *p, const struct request *r, bool whole) {
-    size_t length = whole ? r->length : p->in.length;
-    if (p->drawn == 0) {
-        trace_text(
-            f("%s, on %s connection", p->route->title, p->sent_us == 0 ? "a new" : "the same"));
-        trace_time(received_us);
-        trace_head('>', p->in.data, r->head_length, whole && r->head_length == r->length);
-        p->drawn = r->head_length;
-    }
-    p->drawn +=
-        trace_body('>', received_us, p->in.data + p->drawn, length - p->drawn, r->chunked, whole);
 }
 
 static void end_request(struct peer *p, struct request *r) {
