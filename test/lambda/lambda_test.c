@@ -37,6 +37,7 @@ enum {
     TRY_MS = 10,
     TRIES = LIMIT_S * 1000 / TRY_MS,
     CLIENTS = 8,
+    RECONNECT = 125, /* clients after so many rounds, and in all */
     ROUNDS = 1250,   /* of invocations by all clients, to see whether memory grows */
     GROWTH_KIB = 256 /* from the warm state: the allocator's play */
 };
@@ -730,7 +731,7 @@ static const struct row rows[] = {
     {"init/error without an exit", NO_KEY "pause", "", "Runtime.APIKeyNotFound",
      UNHANDLED AND "has not exited 2 s after init/error: it must exit at once"},
     {"init/error just before the exit",
-     "sh kill -STOP $LOCAL\n(sleep .1\nkill -CONT $LOCAL) &; raw POST " API
+     "sh kill -STOP $LOCAL\n(sleep .1\nkill -CONT $LOCAL) &; reconnect; raw POST " API
      "/init/error HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n" HASTE "; exit 1",
      "", HASTE, UNHANDLED},
     {"init/error after the first poll", "obey",
@@ -1126,8 +1127,7 @@ static void end_environment(const struct ending *e) {
 
 static int clients[CLIENTS]; /* who keep their connections */
 
-static void serve_clients(const char *how) {
-    serve(how);
+static void dial_by_all(void) {
     for (int i = 0; i < CLIENTS; i++) {
         if (clients[i] != 0)
             close(clients[i]);
@@ -1176,7 +1176,8 @@ static void all_at_once(const char *name, pid_t victim) {
 }
 
 static void workers_of_the_shipped_runtime(void) {
-    serve_clients("CONCURRENCY=8 TIMEOUT=4 probe");
+    serve("CONCURRENCY=8 TIMEOUT=4 probe");
+    dial_by_all();
     all_at_once("workers", 0);
     all_at_once("a worker is killed", child_of(child_of(served.pid)));
     all_at_once("another worker follows", 0);
@@ -1188,14 +1189,16 @@ static void no_growth(const char *name, const char *how) {
     size_t memory = 0;
     unsigned open = 0;
     int right = CLIENTS, lost = 0;
-    serve_clients(how);
-    for (int round = -ROUNDS / 10; round < ROUNDS && right == CLIENTS; round++) {
+    serve(how);
+    for (int round = -ROUNDS / 10; round <= ROUNDS && right == CLIENTS; round++) {
+        if (round % RECONNECT == 0)
+            dial_by_all();
+        invoke_by_all("%d");
+        right = receive_by_all(&lost);
         if (round == 0) {
             memory = memory_kib(served.pid, "status", "VmRSS");
             open = open_descriptors(served.pid);
         }
-        invoke_by_all("%d");
-        right = receive_by_all(&lost);
     }
     check(right == CLIENTS, name, "10,000 invocations by 8 clients", served.said.data);
     check(memory_kib(served.pid, "status", "VmRSS") <= memory + GROWTH_KIB, name, "memory", "");
