@@ -121,7 +121,8 @@ curl_cases() {
     post -I "$url"
     expect "curl: HEAD" "HTTP/1.1 405 "
     post --data-binary @"$work/hello" "$endpoint/path"
-    expect "curl: a function URL" "HTTP/1.1 200 " '"isBase64Encoded":true' "$(base64 <"$work/hello")"
+    expect "curl: a function URL" "HTTP/1.1 200 " '"isBase64Encoded":true' \
+        "$(base64 <"$work/hello")"
 }
 
 # A runtime of curl's own, which streams one piece, and another only when the first has arrived.
