@@ -96,8 +96,8 @@ update() { # FUNCTION ROLE ARCHITECTURE
     lambda update-function-configuration --function-name "$1" --runtime provided.al2023 \
         --handler bootstrap ${MEMORY:+--memory-size "$MEMORY"} ${TIMEOUT:+--timeout "$TIMEOUT"} \
         ${2:+--role "$2"} \
-        --query LastUpdateStatus --output text >/dev/null || explain "cannot configure $1"
-    lambda wait function-updated-v2 --function-name "$1" || explain "$1 was not configured"
+        --query LastUpdateStatus --output text >/dev/null || explain "$1 has the new code, and cannot be configured"
+    lambda wait function-updated-v2 --function-name "$1" || explain "$1 has the new code, and was not configured"
 }
 
 # What Lambda now holds: "ARN architecture CodeSha256".
@@ -125,7 +125,7 @@ show_deploy() { # FUNCTION ROLE ARCHITECTURE
     held "$1"
     comment "when there is no such function:"
     create "$1" "${2:-$role_form}" "$3"
-    comment "when there is:"
+    comment "when there is (refused if that runs on another architecture, unless ARCH is given):"
     update "$@"
     comment "and at the end, to compare CodeSha256:"
     held "$1"

@@ -282,6 +282,7 @@ forget_calls
 expect_success "dry run" env DRY_RUN=1 AWS=no-such-aws deploy.sh deploy echo "$role"
 grep -q "^no-such-aws lambda create-function --function-name echo .*--role $role" out ||
     die "dry run does not show how the function is created: $(cat out)"
+grep -q "^# when there is (refused .* unless ARCH is given)" out || die "dry run: $(cat out)"
 expect_success "dry run of invoke" env DRY_RUN=1 deploy.sh invoke echo "it's"
 sh -n out || die "dry run prints what a shell cannot read: $(cat out)"
 expect_success "dry run of undeploy" env DRY_RUN=1 deploy.sh undeploy echo
@@ -321,6 +322,8 @@ expect_equal "settings" "$(settings runtime memory-size role)" "provided.al2023 
 
 run deploy.sh invoke echo '{}'
 [ "$status" -ne 0 ] || die "a function error must fail make invoke"
+expect_refusal "a role that cannot be configured" "echo has the new code, .*cannot be assumed" \
+    env ZIP_FILE=failing/function.zip deploy.sh deploy echo arn:aws:iam::123456789013:role/test
 [ ! -s out ] || die "an error is no response: $(cat out)"
 grep -q '"errorType": *"Function.Refused"' err || die "the error is not printed: $(cat err)"
 grep -q '^deploy.sh: echo failed (Unhandled)' err || die "not told that it failed: $(cat err)"
