@@ -261,7 +261,10 @@ cp "$folder/greet.c" "$folder/a b"
 build 'a blank in a path' 1 \
     '*HANDLER=a: no such file; expected .c, .o or .a, and a path without a blank*' HANDLER='a b/greet.c'
 build 'another machine wants an emulator' 1 '*no qemu-other *: apt-get install qemu-user-static*' \
-    ARCH=other CC="${CC:-cc}" run
+    -o bootstrap ARCH=other run
+build 'a machine that Lambda has not' 1 '*no compiler none; Lambda has ARCH=x86_64 *' ARCH=ARM64 CC=none
+build 'a compiler for this machine only' 1 '*compiles for *; expected a compiler for other*' \
+    ARCH=other CC="${CC:-cc}"
 rm -r "$folder/a b"
 echo 'int more;' >"$folder/more.c"
 echo '#define GREETING "Bye"' >"$folder/greet.h"
