@@ -22,7 +22,7 @@ EVENT ?= {"text":"Hello"}
 BOOTSTRAP ?= ./bootstrap
 HOST_CC ?= cc
 # As it was given, with its dollar signs.
-override EVENT := $(value EVENT)
+override EVENT := $(or $(value EVENT),$(error EVENT is empty; expected JSON, as in EVENT='{}', or EVENT=@file or EVENT=-))
 export EVENT BOOTSTRAP FUNCTION ROLE
 
 # arm64 and amd64 are other names for two of the kernel's.

@@ -217,6 +217,7 @@ build() { # WHAT RESULT PATTERN OPTION...: whether make ends so, and says that
 # shellcheck disable=SC2016 # signs of make's own, as they are
 build 'an event with dollar signs' 0 '{"greeting":"Hello, $5 $(five) $$!"}*' \
     -s -C "$PWD" run BOOTSTRAP="$built/hello" EVENT='{"name":"$5 $(five) $$"}'
+build 'an event that is empty' 1 "*EVENT is empty; expected JSON*" run EVENT=
 build 'a handler that is not there' 1 '*HANDLER=none.c: no such file*' run HANDLER=none.c
 build 'deploy of a handler that is not named' 1 \
     '*HANDLER is missing; expected HANDLER=hello.c, or HANDLER=bootstrap.c*' deploy FUNCTION=none DRY_RUN=1
