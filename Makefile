@@ -37,13 +37,14 @@ endif
 
 # Small first, and what is touched early together in memory. What each flag saves, and which
 # hardening was left out and why, is under "Decisions" in test/README.md.
-WARNINGS = -Wall -Wextra -Wconversion -Wshadow -pedantic
-COMPILING = -std=gnu11 $(WARNINGS) -Os $(CFLAGS) -I. -ffunction-sections -fdata-sections \
+STRICT = -Wconversion -Wshadow -pedantic
+COMPILING = -std=gnu11 -Wall -Wextra -Os $(CPPFLAGS) $(CFLAGS) -I. -ffunction-sections -fdata-sections \
 	-fno-asynchronous-unwind-tables -fno-pie
 LINKING = -static -s -no-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro \
 	-Wl,-z,common-page-size=64 -Wl,--sort-section=alignment
 BUILD = $(COMPILING) $(LINKING)
-PROTECTED = $(if $(filter-out bootstrap.c,$1),-fstack-protector-strong)
+# What of others' is compiled behind a handler need not be as clean as bootstrap.c.
+BY_SOURCE = $(if $(filter-out bootstrap.c,$1),-fstack-protector-strong,$(STRICT))
 COMMAND = $(strip $(CC) $(BUILD))
 # Each source has an object, named after all that it is made of but the headers: so what was made of
 # another file of that name, or by another command, is never taken for it.
@@ -59,7 +60,7 @@ define COMPILE
 @sh test/deploy/compiler.sh '$(CC)' $(MACHINE)
 @rm -f $@
 @$(CC) $(BUILD) -MM -MP -MT $@ $1 >build/$(@:build/%=%).d 2>/dev/null || :
-$(CC) $(BUILD) $(PROTECTED) $1 -o $@
+$(CC) $(BUILD) $(BY_SOURCE) $1 -o $@
 endef
 
 all: bootstrap
@@ -90,7 +91,7 @@ define FROM_SOURCE
 $(call OBJECT,$1): $1 | build/objects
 	@rm -f bootstrap $(call OBJECT,$1) build/objects/$(subst /,+,$1)-*
 	@$(if $(filter $1,$(firstword $(SOURCES))),$$(CHECK_CC))
-	$$(CC) $$(COMPILING) $(call PROTECTED,$1) -MMD -MP -c $1 -o $(call OBJECT,$1)
+	$$(CC) $$(COMPILING) $(call BY_SOURCE,$1) -MMD -MP -c $1 -o $(call OBJECT,$1)
 endef
 $(foreach source,$(SOURCES),$(eval $(call FROM_SOURCE,$(source))))
 -include $(OBJECTS:.o=.d)
@@ -141,7 +142,7 @@ bench: bootstrap build/bench build/report build/floor build/floor+return
 
 size: bootstrap
 	@wc -c < bootstrap | sed 's/$$/ bytes, stripped/'
-	@$(CC) $(filter-out -s,$(BUILD)) $(LDFLAGS) $(call PROTECTED,$(HANDLER)) $(HANDLER) $(LDLIBS) -o build/unstripped
+	@$(CC) $(filter-out -s,$(BUILD)) $(LDFLAGS) $(call BY_SOURCE,$(HANDLER)) $(HANDLER) $(LDLIBS) -o build/unstripped
 	@echo 'the largest pieces of code and constants, in bytes:'
 	@nm -S --size-sort -t d build/unstripped | awk '$$3 !~ /[bB]/ {print $$2 + 0, $$4}' | tail -n 20
 
@@ -187,7 +188,7 @@ build/echo build/probe build/arm64/echo build/arm64/probe $(EXAMPLES): | build/h
 # measure. OPTIONS are what one of them has more than the others.
 PROGRAMS = $(addprefix build/,unit faults faults_poisoned fuzz fuzz_seeds exhaustive differential \
 	end_to_end sandbox soak local_lambda lambda_test bench report)
-TOOLS = -std=c11 -O2 $(WARNINGS) -Wno-missing-field-initializers -Wno-overlength-strings
+TOOLS = -std=c11 -O2 -Wall -Wextra $(STRICT) -Wno-missing-field-initializers -Wno-overlength-strings
 build/unit build/faults build/end_to_end build/sandbox build/soak: build/%: test/runtime/%.c
 build/faults_poisoned: test/runtime/faults.c
 build/fuzz: test/runtime/fuzz.c
@@ -220,7 +221,7 @@ build/fuzz_seeds build/exhaustive build/differential: INCLUDED = test/runtime/fu
 build/report: LIBRARIES = -lm
 
 # The floor of the bench, without any libc.
-FLOOR = -std=c11 $(WARNINGS) -Os -static -s -nostdlib -ffreestanding -fno-pie -no-pie \
+FLOOR = -std=c11 -Wall -Wextra $(STRICT) -Os -static -s -nostdlib -ffreestanding -fno-pie -no-pie \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -Wl,-z,noseparate-code -Wl,-z,norelro \
 	-Wl,--build-id=none
 build/floor+return: OPTIONS = -DRETURNS

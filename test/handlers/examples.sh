@@ -256,7 +256,7 @@ for linked in root.o libroot.a; do
         HANDLER="greet.c more.c $linked" LDLIBS=-lm LDFLAGS=-Wl,-y,cbrt
     expect bootstrap '"Ada"' 'Hello "Ada"'
 done
-build 'CFLAGS behind our own' 0 '* -Os -DMORE *' -n HANDLER='greet.c more.c' CFLAGS=-DMORE
+build 'CPPFLAGS and CFLAGS behind our own' 0 '* -Os -DLESS -DMORE *' -n CPPFLAGS=-DLESS CFLAGS=-DMORE
 mkdir "$folder/a b"
 cp "$folder/greet.c" "$folder/a b"
 build 'a blank in a path' 1 \
@@ -267,7 +267,9 @@ build 'a machine that Lambda has not' 1 '*no compiler none; Lambda has ARCH=x86_
 build 'a compiler for this machine only' 1 '*compiles for *; expected a compiler for other*' \
     ARCH=other CC="${CC:-cc}"
 rm -r "$folder/a b"
-echo 'int more;' >"$folder/more.c"
+echo 'char more(long); char more(long size) { return size; }' >"$folder/more.c"
+build 'nothing to say of the compiler that is given, or of others'\'' sources' 0 '' \
+    -s CC="${CC:-cc}" HANDLER='greet.c more.c'
 echo '#define GREETING "Bye"' >"$folder/greet.h"
 build 'a header has changed' 0 '*' HANDLER='greet.c more.c'
 expect bootstrap '"Ada"' 'Bye "Ada"'
