@@ -14,12 +14,12 @@ $(if $(MISSING),$(error HANDLER=$(firstword $(MISSING)): no such file; expected 
 OTHER := $(filter-out %.c %.o %.a,$(HANDLER))
 $(if $(OTHER),$(error HANDLER=$(OTHER): expected a C file (.c), an object (.o) or an archive (.a)))
 endif
-ifeq ($(filter deploy,$(MAKECMDGOALS)) $(origin HANDLER),deploy file)
+BOOTSTRAP ?= ./bootstrap
+ifeq ($(filter deploy,$(MAKECMDGOALS)) $(origin HANDLER) $(BOOTSTRAP),deploy file ./bootstrap)
 $(error HANDLER is missing; expected HANDLER=hello.c, or HANDLER=bootstrap.c for the echo)
 endif
 ARCH ?= $(shell uname -m)
 EVENT ?= {"text":"Hello"}
-BOOTSTRAP ?= ./bootstrap
 HOST_CC ?= cc
 # As it was given, with its dollar signs.
 override EVENT := $(or $(value EVENT),$(error EVENT is empty; expected JSON, as in EVENT='{}', or EVENT=@file or EVENT=-))
@@ -113,14 +113,13 @@ build/command build/link: | build
 # ---- Using it on this machine ----
 
 # Ours is built first; another executable is taken as it is: make run BOOTSTRAP=path
-OURS := $(if $(filter ./bootstrap,$(BOOTSTRAP)),$(if $(CROSS),build/emulated,bootstrap))
-ifeq ($(OURS),build/emulated)
-override BOOTSTRAP := build/emulated
-endif
+OURS := $(filter ./bootstrap,$(BOOTSTRAP))
+STARTED := $(if $(OURS),$(if $(CROSS),build/emulated,bootstrap))
+run trace serve: override BOOTSTRAP := $(or $(STARTED:%=./%),$(BOOTSTRAP))
 
-run trace: $(OURS) build/local_lambda
+run trace: $(STARTED) build/local_lambda
 	@build/local_lambda $@ "$$EVENT"
-serve: $(OURS) build/local_lambda
+serve: $(STARTED) build/local_lambda
 	@build/local_lambda serve
 # One for another machine, by qemu, in the folder that Lambda would start it in.
 build/emulated: bootstrap
@@ -148,11 +147,12 @@ size: bootstrap
 
 # ---- Deploying: FUNCTION is its name, ROLE the ARN of its role, DRY_RUN=1 prints the commands ----
 
-zip: bootstrap
-	@sh test/deploy/package.sh bootstrap '$(ARCH)' function.zip
-	@echo 'Source      $(HANDLER)'
+SOURCE = $(if $(OURS),$(HANDLER),$(BOOTSTRAP))
+zip: $(OURS)
+	@sh test/deploy/package.sh '$(BOOTSTRAP)' '$(ARCH)' function.zip
+	@echo 'Source      $(SOURCE)'
 deploy: $(if $(DRY_RUN),,zip)
-	@sh test/deploy/deploy.sh deploy "$$FUNCTION" "$$ROLE"
+	@HANDLER='$(SOURCE)' sh test/deploy/deploy.sh deploy "$$FUNCTION" "$$ROLE"
 invoke:
 	@sh test/deploy/deploy.sh invoke "$$FUNCTION" "$$EVENT"
 undeploy:

@@ -311,7 +311,9 @@ expect_refusal "no event file" "cannot be read; expected an event" deploy.sh inv
 
 mkdir failing
 "$cc" -static -Os "$top/test/handlers/fail.c" -o failing/bootstrap
-package.sh failing/bootstrap "$machine" failing/function.zip >/dev/null
+expect_success "make zip of an executable that is given" \
+    make -s -C a zip BOOTSTRAP="$scratch/failing/bootstrap"
+cp a/function.zip failing
 printf provided.al2 >lambda/runtime
 forget_calls
 expect_success "update without a role, of an older runtime" \
@@ -320,10 +322,10 @@ expect_equal "calls that change something" "$(changes)" \
     "update-function-code;update-function-configuration;"
 expect_equal "settings" "$(settings runtime memory-size role)" "provided.al2023 256 $role "
 
-run deploy.sh invoke echo '{}'
-[ "$status" -ne 0 ] || die "a function error must fail make invoke"
 expect_refusal "a role that cannot be configured" "echo has the new code, .*cannot be assumed" \
     env ZIP_FILE=failing/function.zip deploy.sh deploy echo arn:aws:iam::123456789013:role/test
+run deploy.sh invoke echo '{}'
+[ "$status" -ne 0 ] || die "a function error must fail make invoke"
 [ ! -s out ] || die "an error is no response: $(cat out)"
 grep -q '"errorType": *"Function.Refused"' err || die "the error is not printed: $(cat err)"
 grep -q '^deploy.sh: echo failed (Unhandled)' err || die "not told that it failed: $(cat err)"

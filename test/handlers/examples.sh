@@ -223,6 +223,8 @@ build 'deploy of a handler that is not named' 1 \
     '*HANDLER is missing; expected HANDLER=hello.c, or HANDLER=bootstrap.c*' deploy FUNCTION=none DRY_RUN=1
 build 'deploy says what it takes for which architecture' 0 '# deploys bootstrap.c for arm64:*' \
     -s deploy HANDLER=bootstrap.c ARCH=arm64 FUNCTION=none DRY_RUN=1
+build 'deploy of an executable that is given' 0 '# deploys its/own for *' \
+    -s deploy BOOTSTRAP=its/own FUNCTION=none DRY_RUN=1
 echo '#define GREETING "Hello"' >"$folder/greet.h"
 echo 'int more;' >"$folder/more.c"
 build 'system headers before bootstrap.c' 0 '*' HANDLER='greet.c more.c'
