@@ -37,6 +37,32 @@ expect() { # HANDLER EVENT PATTERN [STATUS PART]
     verdict $? "$1 $2"
 }
 
+# Whether a command ends with success (0) or not (1), and says that on stdout and stderr.
+check() { # WHAT RESULT PATTERN COMMAND...
+    what=$1 result=$2 pattern=$3
+    shift 3
+    output=$("$@" 2>"$errors")
+    status=$?
+    # shellcheck disable=SC2254 # a pattern
+    case $output$(cat "$errors") in
+    $pattern) [ $((status != 0)) -eq "$result" ] ;;
+    *) false ;;
+    esac
+    verdict $? "$what"
+}
+
+compile() { # WHAT RESULT OPTION...
+    what=$1 result=$2
+    shift 2
+    check "$what" "$result" '*' "${CC:-cc}" -std=gnu11 "$@"
+}
+
+build() { # WHAT RESULT PATTERN OPTION...
+    what=$1 result=$2 pattern=$3
+    shift 3
+    check "make: $what" "$result" "$pattern" make -C "$folder" "$@"
+}
+
 expect hello '{"name":"Ada"}' '{"greeting":"Hello, Ada!"}'
 expect hello ' { "name" : "" } ' '{"greeting":"Hello, !"}'
 for event in '{"name":"A\u0041"}' '{"name":"Ada' '{"name":"Ada"' '{"name":"Ada"}}' '{"id":"Ada"}' \
@@ -96,53 +122,20 @@ expect several '"one two  three"' '{"words":3}'
 for argument in '"literal":0' 'pointer:1' 'array:1'; do
     printf '#include "%s/bootstrap.c"\nstruct text f(const char *pointer) { static char array[64]; %s; }\n' \
         "$PWD" "(void)array, (void)pointer; return S(${argument%:*})" >"$folder/handler.c"
-    "${CC:-cc}" -std=gnu11 -fsyntax-only "$folder/handler.c" 2>"$errors"
-    status=$?
-    [ "$status" -eq "${argument#*:}" ]
-    verdict $? "S(${argument%:*})"
+    compile "S(${argument%:*})" "${argument#*:}" -fsyntax-only "$folder/handler.c"
 done
 
 # Nor does a handler collide with what is internal, under names that it may well choose.
-{
-    printf '#define HANDLER handle\n#include "%s/bootstrap.c"\n' "$PWD"
-    for name in get post receive fatal append next fail current; do
-        printf 'static int %s(int more) { return more + 1; }\n' "$name"
-    done
-    echo 'static struct outcome handle(const struct invocation *invocation) {
-    int send = get(post(receive(fatal(append(next(fail(current(0))))))));
-    return send ? success(invocation->event) : failure(S("A"), S("b"));
-}'
-} >"$folder/handler.c"
-"${CC:-cc}" -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -pedantic -Werror -fsyntax-only \
-    "$folder/handler.c" 2>"$errors"
-status=$?
-verdict $status 'names that a handler may choose'
+printf '#include "%s/bootstrap.c"\nint get, post, receive, fatal, append, next, fail, current;\n' \
+    "$PWD" >"$folder/handler.c"
+compile 'names that a handler may choose' 0 -fsyntax-only "$folder/handler.c"
 
-# A library's functions are its own, even under names that bootstrap.c has too.
-cat >"$folder/library.c" <<'END'
-static const char *text = "nothing yet";
-void log_error(const char *words);
-const char *allocate(void);
-const char *success(void);
-const char *library_says(void);
-void log_error(const char *words) { text = words; }
-const char *allocate(void) { return text; }
-const char *success(void) { log_error("its own"); return allocate(); }
-const char *library_says(void) { return success(); }
-END
-cat >"$folder/handler.c" <<END
-#define HANDLER ask
-#include "$PWD/bootstrap.c"
-const char *library_says(void);
-static struct outcome ask(const struct invocation *invocation) {
-    log_error(invocation, S("the runtime's"));
-    return success(text_of(library_says()));
-}
-END
-built=$folder
-"${CC:-cc}" -std=gnu11 "$folder/handler.c" "$folder/library.c" -o "$folder/asks" 2>"$errors"
-verdict $? 'a library with names of bootstrap.c, linked'
-expect asks '{}' 'its own' 0 "the runtime's"
+# Nothing but main is global, and what musl looks for: so a library's functions are its own, even under
+# names that bootstrap.c has too.
+compile 'an object for symbols' 0 -c bootstrap.c -o "$folder/symbols.o"
+output=$(nm -g --defined-only "$folder/symbols.o" | sed 's/.* //' | paste -s -d ' ' -)
+[ "${output#__stdout_write }" = main ]
+verdict $? 'what bootstrap.c has that is global'
 
 # Workers are forked where threads could be made, and not where one runs already.
 cat >"$folder/handler.c" <<END
@@ -158,15 +151,11 @@ __attribute__((constructor)) static void start(void) {
         pthread_create(&thread, NULL, wait_for_ever, NULL);
 }
 END
-"${CC:-cc}" -std=gnu11 -pthread "$folder/handler.c" -o "$folder/threads" 2>"$errors"
-verdict $? 'threads, linked'
-export AWS_LAMBDA_MAX_CONCURRENCY=2 AWS_LAMBDA_RUNTIME_API=127.0.0.1:1
-"$folder/threads" 2>"$errors"
-grep -q 'worker: it gave up before' "$errors" # nobody serves it
-verdict $? 'workers, and no thread before main'
-EARLY=1 "$folder/threads" 2>"$errors"
-grep -q 'fork: expected no thread before main' "$errors" && ! grep -q worker "$errors"
-verdict $? 'no workers behind a thread before main'
+compile 'threads, linked' 0 -pthread "$folder/handler.c" -o "$folder/threads"
+export AWS_LAMBDA_MAX_CONCURRENCY=2 AWS_LAMBDA_RUNTIME_API=127.0.0.1:1 # nobody serves them
+check 'workers, and no thread before main' 1 '*worker: it gave up before*' "$folder/threads"
+check 'no workers behind a thread before main' 1 'FATAL bootstrap: fork: expected no thread before main' \
+    env EARLY=1 "$folder/threads"
 unset AWS_LAMBDA_MAX_CONCURRENCY AWS_LAMBDA_RUNTIME_API
 
 # One in another language, which answers with more than the memory holds, or not at all.
@@ -180,8 +169,9 @@ void handle_event(const char *event, size_t length, say_answer *say, void *to) {
         say(to, NULL, large, sizeof large);
 }
 END
-"${CC:-cc}" -std=gnu11 -I. test/handlers/linked/foreign.c "$folder/library.c" -o "$folder/foreign" 2>"$errors"
-verdict $? 'a library in another language, linked'
+compile 'a library in another language, linked' 0 \
+    -I. test/handlers/linked/foreign.c "$folder/library.c" -o "$folder/foreign"
+built=$folder
 expect foreign '[]' '' 1 'Function.TooLarge: beyond 16 MiB'
 expect foreign '{}' '' 1 'Function.NoAnswer: expected one'
 built=$1
@@ -202,18 +192,6 @@ static struct outcome greet(const struct invocation *invocation) {
 }
 END
 unset MAKEFLAGS MAKEOVERRIDES HANDLER ARCH DRY_RUN
-build() { # WHAT RESULT PATTERN OPTION...: whether make ends so, and says that
-    what=$1 result=$2 pattern=$3
-    shift 3
-    output=$(make -C "$folder" "$@" 2>"$errors")
-    status=$?
-    # shellcheck disable=SC2254 # a pattern
-    case $output$(cat "$errors") in
-    $pattern) [ $((status != 0)) -eq "$result" ] ;;
-    *) false ;;
-    esac
-    verdict $? "make: $what"
-}
 # shellcheck disable=SC2016 # signs of make's own, as they are
 build 'an event with dollar signs' 0 '{"greeting":"Hello, $5 $(five) $$!"}*' \
     -s -C "$PWD" run BOOTSTRAP="$built/hello" EVENT='{"name":"$5 $(five) $$"}'
