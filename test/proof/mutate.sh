@@ -71,13 +71,13 @@ try_every() { # FIRST STEP
     prepare "$1" && cd "$1" || exit
     i=$1
     while [ "$i" -lt "$count" ]; do
-        way=$((i * ways / count)) i=$((i + $2))
-        what=$(sed -n "$((way + 1))p" ../list)
+        way=$((i * ways / count + 1)) i=$((i + $2))
+        what=$(sed -n "${way}p" ../list)
         key=${what#*: }
         if grep -qxFe "${key%% in: *}" "$here/mutate.txt"; then
             printf 'equivalent: %s\n' "$what"
         else
-            ../mutate "$source" "$way" >bootstrap.c
+            awk -v wanted="$way" -f "$here/mutate.awk" "$source" >bootstrap.c
             printf '%s: %s\n' "$(noticed_by 2>log)" "$what"
         fi
     done
@@ -85,12 +85,9 @@ try_every() { # FIRST STEP
 
 # ---- All of them ----
 
-cc -O2 -w "$here/mutate.c" -o mutate || fail "cannot build mutate.c"
 cc -O2 -w -c "$here/../lambda/wire.c" || fail "cannot build wire.c"
 cc -O2 -w -DIMPATIENT "$here/../runtime/end_to_end.c" wire.o -o end_to_end || fail "cannot build end_to_end.c"
-./mutate "$source" | awk '{
-    at = index($0, " in: "); way = key = substr($0, 1, at - 1); sub(/^[^:]*: /, "", key)
-    print way (seen[key]++ ? " (" seen[key] ")" : "") substr($0, at) }' >list
+awk -f "$here/mutate.awk" "$source" >list || fail "cannot list the ways to break it"
 sed 's/^[^:]*: //; s/ in: .*//' list >keys
 grep -v '^#' "$here/mutate.txt" | grep -vxF -f keys | sed 's/^/stale, not in bootstrap.c: /' >stale
 cat stale
