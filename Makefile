@@ -235,9 +235,9 @@ build build/handlers build/objects build/arm64:
 SECONDS ?= 60
 fuzz: build/fuzz # for so many SECONDS
 	sh test/runtime/fuzz.sh build/fuzz $(SECONDS)
-test-deploy: bootstrap build/local_lambda
+test-deploy: bootstrap
 	$(MAKE) -s ARCH=arm64 build/arm64/echo
-	sh test/deploy/deploy_test.sh bootstrap build/local_lambda build/arm64/echo
+	sh test/deploy/deploy_test.sh bootstrap build/arm64/echo
 test-image: build/local_lambda
 	sh test/deploy/image_test.sh build/local_lambda
 test-clients: build/local_lambda build/probe

@@ -159,27 +159,26 @@ deploy() { # FUNCTION ROLE
 
 # --- invoke and undeploy ----------------------------------------------------------------------
 
-# The event goes through a file because only that means the same to both versions of the CLI.
-event_file() { # EVENT FOLDER
-    case $1 in
-    @*) echo "${1#@}" ;;
-    -)
-        [ -z "$dry_run" ] || echo "cat >$2/event.json" >&3
-        [ -n "$dry_run" ] || cat >"$2/event.json"
-        echo "$2/event.json"
-        ;;
-    *)
-        [ -z "$dry_run" ] || printf 'printf %%s %s >%s/event.json\n' "$(quoted "$1")" "$2" >&3
-        [ -n "$dry_run" ] || printf %s "$1" >"$2/event.json"
-        echo "$2/event.json"
-        ;;
-    esac
+# A command's output goes into a file.
+into() { # FILE COMMAND...
+    file=$1
+    shift
+    if [ -n "$dry_run" ]; then
+        printf '%s >%s\n' "$(show "$@" 3>&1)" "$file" >&3
+    else
+        "$@" >"$file"
+    fi
 }
 
-# Without a read timeout: the CLI's own is 60 s, after which it would invoke a second time.
+# The event goes through a file because only that means the same to both versions of the CLI. Without
+# a read timeout: the CLI's own is 60 s, after which it would invoke a second time.
 invoke() { # FUNCTION EVENT
     folder=${scratch:-.}
-    file=$(event_file "$2" "$folder")
+    case $2 in
+    @*) file=${2#@} ;;
+    -) into "$folder/event.json" cat ;;
+    *) into "$folder/event.json" printf %s "$2" ;;
+    esac
     [ -n "$dry_run" ] || [ -r "$file" ] || die "$file: cannot be read; expected an event"
     outcome=$(lambda invoke --function-name "$1" --payload "fileb://$file" --log-type Tail \
         --cli-read-timeout 0 --query '[FunctionError,LogResult]' --output text \

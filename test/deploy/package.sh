@@ -6,7 +6,7 @@
 #   package.sh --code-sha256 FILE.zip     prints what Lambda will show as CodeSha256
 #
 # Needs zip, and readelf, which comes with the compiler; everything else is POSIX but sha256sum, base64
-# and mktemp. The entry in the zip is dated SOURCE_DATE_EPOCH, or 1980-01-01, where zip's calendar begins.
+# and mktemp. The entry in the zip is dated 1980-01-01, where zip's calendar begins.
 #
 # SPDX-License-Identifier: MIT-0
 set -eu
@@ -38,14 +38,6 @@ check_executable() { # FILE ARCH
     esac
 }
 
-date_entry() { # FILE
-    case ${SOURCE_DATE_EPOCH-} in
-    '') TZ=UTC touch -t 198001010000 "$1" ;;
-    *[!0-9]*) die "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH: expected seconds since 1970" ;;
-    *) touch -d "@$SOURCE_DATE_EPOCH" "$1" ;;
-    esac
-}
-
 # Through a scratch folder: the user's file keeps its name, mode and date, and a zip that is already
 # there is replaced, not added to, and only by a whole one.
 pack() { # BOOTSTRAP OUT
@@ -54,7 +46,7 @@ pack() { # BOOTSTRAP OUT
     trap 'exit 1' HUP INT PIPE TERM
     cp "$1" "$scratch/bootstrap"
     chmod 755 "$scratch/bootstrap"
-    date_entry "$scratch/bootstrap"
+    TZ=UTC touch -t 198001010000 "$scratch/bootstrap"
     (cd "$scratch" && TZ=UTC zip -9 -X -q out.zip bootstrap) || die "$2: zip failed"
     mv -f "$scratch/out.zip" "$2" 2>/dev/null || die "$2: cannot be written"
 }
