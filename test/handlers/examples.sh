@@ -92,9 +92,6 @@ expect slow '{}' '[1-9]*'
 case $output in [2-9][0-9] | 1[0-4][0-9] | 150) ;; *) false ;; esac
 verdict $? 'slow: rounds of 10 ms in the second and a half that it has'
 unset TIMEOUT
-expect crash '{}' '{}'
-expect crash '"crash"' '' 1 'Runtime.ExitError'
-expect crash '"exit"' '' 1 'exit status 7'
 expect big '{}' '' 1 'Function.ResponseSizeTooLarge'
 export JOURNAL="$folder/journal"
 expect shutdown '"entry"' '"entry"' 0 'INFO closed the journal'
