@@ -60,13 +60,9 @@ base64_of_hex() { # DIGITS
     printf "$(printf '\\%03o' $(echo "$1" | sed 's/../0x& /g'))" | base64
 }
 
-size_of() { # FILE
-    wc -c <"$1" | tr -d ' '
-}
-
 report() { # BOOTSTRAP ARCH OUT
     hex=$(sha256_hex "$3")
-    echo "$3: $(size_of "$3") bytes, with bootstrap ($(size_of "$1") bytes, static, $2)"
+    echo "$3: $(($(wc -c <"$3"))) bytes, with bootstrap ($(($(wc -c <"$1"))) bytes, static, $2)"
     echo "SHA-256     $hex"
     echo "CodeSha256  $(base64_of_hex "$hex")"
 }
