@@ -78,7 +78,6 @@ help:
 	@echo 'make deploy, make invoke, make undeploy   by the AWS CLI;' \
 		'HANDLER, FUNCTION, ROLE, EVENT, MEMORY, TIMEOUT'
 	@echo 'make bench    measures bootstrap, and PEERS (or all), against the least that is possible'
-	@echo 'make size     sizes of the executable, and what is largest in it'
 	@echo 'make clean    removes what was built'
 
 CHECK_CC = sh test/deploy/compiler.sh '$(CC)' $(MACHINE)
@@ -138,12 +137,6 @@ bench: bootstrap build/bench build/report build/floor build/floor+return
 		$(filter-out $(BUILT),$(PEERS)); status=$$?; \
 	[ -s build/bench.json ] && build/report build/bench.json && \
 		build/report --svg build/bench.svg build/bench.json && exit $$status
-
-size: bootstrap
-	@wc -c < bootstrap | sed 's/$$/ bytes, stripped/'
-	@$(CC) $(filter-out -s,$(BUILD)) $(LDFLAGS) $(call BY_SOURCE,$(HANDLER)) $(HANDLER) $(LDLIBS) -o build/unstripped
-	@echo 'the largest pieces of code and constants, in bytes:'
-	@nm -S --size-sort -t d build/unstripped | awk '$$3 !~ /[bB]/ {print $$2 + 0, $$4}' | tail -n 20
 
 # ---- Deploying: FUNCTION is its name, ROLE the ARN of its role, DRY_RUN=1 prints the commands ----
 
@@ -249,5 +242,5 @@ test-arm64: build/end_to_end
 clean:
 	rm -rf build bootstrap function.zip
 
-.PHONY: all help run trace serve bench size zip deploy invoke undeploy build-BootstrapFunction \
+.PHONY: all help run trace serve bench zip deploy invoke undeploy build-BootstrapFunction \
 	test test-programs test-deploy test-image test-clients test-arm64 fuzz tiny-fuzz clean always
