@@ -1,6 +1,6 @@
 #!/bin/sh
-# compiler.sh - says what to install where there is no compiler, or none for that machine, and where it
-# has no musl, with which the executable is smaller: but not to those who have named it.
+# compiler.sh - says what to install where there is no compiler, or none for that machine, and where
+# it has no musl, with which the executable is smaller: but not to those who have named it.
 #
 #   compiler.sh COMPILER MACHINE     MACHINE as uname -m says it: the one that is compiled for
 #
@@ -30,7 +30,7 @@ if ! target=$($cc -dumpmachine 2>/dev/null); then
 fi
 case $machine:$target in
 "$here":*) ;;
-*:"$here"-*) die "$cc compiles for $here; expected a compiler for $machine, as where CC is not given" ;;
+*:"$here"-*) die "$cc compiles for $here; expected a compiler for $machine, or no CC" ;;
 esac
 if [ -z "${CC-}" ] &&
     echo '#include <features.h>' | $cc -E -dM -x c - 2>/dev/null | grep -q __GLIBC__; then

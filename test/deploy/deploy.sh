@@ -96,8 +96,10 @@ update() { # FUNCTION ROLE ARCHITECTURE
     lambda update-function-configuration --function-name "$1" --runtime provided.al2023 \
         --handler bootstrap ${MEMORY:+--memory-size "$MEMORY"} ${TIMEOUT:+--timeout "$TIMEOUT"} \
         ${2:+--role "$2"} \
-        --query LastUpdateStatus --output text >/dev/null || explain "$1 has the new code, and cannot be configured"
-    lambda wait function-updated-v2 --function-name "$1" || explain "$1 has the new code, and was not configured"
+        --query LastUpdateStatus --output text >/dev/null ||
+        explain "$1 has the new code, and cannot be configured"
+    lambda wait function-updated-v2 --function-name "$1" ||
+        explain "$1 has the new code, and was not configured"
 }
 
 # What Lambda now holds: "ARN architecture CodeSha256".
@@ -170,8 +172,8 @@ into() { # FILE COMMAND...
     fi
 }
 
-# The event goes through a file because only that means the same to both versions of the CLI. Without
-# a read timeout: the CLI's own is 60 s, after which it would invoke a second time.
+# The event goes through a file because only that means the same to both versions of the CLI.
+# Without a read timeout: the CLI's own is 60 s, after which it would invoke a second time.
 invoke() { # FUNCTION EVENT
     folder=${scratch:-.}
     case $2 in

@@ -1,7 +1,7 @@
 #!/bin/sh
 # deploy_test.sh - tests what make zip, deploy, invoke and undeploy do: package.sh by itself, and
-# deploy.sh with an aws of our own, which writes down what it is asked and keeps one function. It asks
-# the real CLI, too, whether it would take the command: up to the point where nobody listens.
+# deploy.sh with an aws of our own, which writes down what it is asked and keeps one function. It
+# asks the real CLI, too, whether it would take the command: up to the point where nobody listens.
 #
 #   deploy_test.sh BOOTSTRAP ARM64_BOOTSTRAP
 #
@@ -135,8 +135,8 @@ expect_refusal "no folder for the zip" "cannot be written" \
 
 # --- the aws command --------------------------------------------------------------------------
 
-# It keeps "ARN architecture CodeSha256" of the function in the file live. A role of another account is
-# refused, as is everything where there is no function. The answer to an event is the event itself.
+# It keeps "ARN architecture CodeSha256" of the function in the file live. A role of another account
+# is refused, as is everything where there is no function. An event is its own answer.
 cat >aws <<END
 #!/bin/sh
 real='$real_aws' kept='$scratch'
@@ -229,7 +229,8 @@ grep -q "^# when there is (refused .* unless ARCH is given)" out || die "dry run
 expect_success "dry run of invoke" env DRY_RUN=1 deploy.sh invoke echo "it's"
 sh -n out || die "dry run prints what a shell cannot read: $(cat out)"
 
-expect_calls "create" "$look create-function wait $look" env HANDLER=some.c deploy.sh deploy echo "$role"
+expect_calls "create" "$look create-function wait $look" \
+    env HANDLER=some.c deploy.sh deploy echo "$role"
 expect_equal "what is deployed" "$(head -n 1 out)" "Deploys     some.c for $arch"
 expect_equal "CodeSha256 that is printed" "$(awk '/^CodeSha256/ { print $2 }' out)" \
     "$(package.sh --code-sha256 "$ZIP_FILE")"

@@ -12,8 +12,9 @@ cd "$(dirname "$0")/../.."
 
 passed=0 failed=0
 
-# The limits are what the code had when they were last set, with gcc 12.2 and musl 1.2.3 on x86-64; those
-# of source lines are what a reader can be asked to read. SLACK is by how many percent one may be exceeded.
+# The limits are what the code had when they were last set, with gcc 12.2 and musl 1.2.3 on x86-64;
+# those of source lines are what a reader can be asked to read. SLACK is by how many percent a limit may
+# be exceeded.
 hold() { # VALUE LIMIT SLACK MEANING
     most=$(($2 * (100 + $3) / 100))
     if [ "$1" -ge 0 ] && [ "$1" -le "$most" ]; then
