@@ -68,7 +68,7 @@ all: bootstrap
 help:
 	@sed -n 's/^# make/make/p' Makefile
 	@echo 'make HANDLER=hello.c   the same from your file; or export HANDLER=hello.c'
-	@echo '              more files behind it, .c, .o or .a, are linked; CFLAGS, LDFLAGS, LDLIBS=-lm'
+	@echo '              more files behind it, .c, .o or .a, are linked; CPPFLAGS, CFLAGS, LDFLAGS, LDLIBS=-lm'
 	@echo 'make run      invokes the function once, with EVENT, and prints its response'
 	@echo 'make test     all tests that need a C compiler and nothing else'
 	@echo 'make serve    the Invoke API, and a function URL, at 127.0.0.1:9000, for curl and the AWS CLI;' \
