@@ -278,15 +278,6 @@ CALLABLE struct outcome failure(struct text error_type, struct text error_messag
         .error_type = error_type, .error_message = error_message, .failed = true};
 }
 
-#ifdef HANDLER /* not inlined: a stack protector watches over functions */
-__attribute__((noinline)) static struct outcome HANDLER(const struct invocation *);
-#else
-#define HANDLER echo
-static struct outcome echo(const struct invocation *invocation) {
-    return success(invocation->event);
-}
-#endif
-
 CALLABLE struct outcome nothing_to_do(void) {
     return success(S(""));
 }
@@ -366,6 +357,15 @@ CALLABLE bool stream_write(const struct invocation *, struct text bytes);
  * response as a JSON object: {"statusCode":200,"headers":{"content-type":"text/html"}}. It is sent
  * at once. False also if it is larger than 16 KB, or has a NUL in it, which would end it early. */
 CALLABLE bool stream_begin_http(const struct invocation *, struct text json);
+
+#ifdef HANDLER /* not inlined, so that a stack protector checks it when it returns */
+__attribute__((noinline)) static struct outcome HANDLER(const struct invocation *);
+#else
+#define HANDLER echo
+static struct outcome echo(const struct invocation *invocation) {
+    return success(invocation->event);
+}
+#endif
 
 /* ==== 3 Connection ===========================================================================
  *

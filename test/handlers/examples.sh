@@ -134,6 +134,11 @@ output=$(nm -g --defined-only "$folder/symbols.o" | sed 's/.* //' | paste -s -d 
 [ "${output#__stdout_write }" = main ]
 verdict $? 'what bootstrap.c has that is global'
 
+# The echo, edited in place, calls what a handler may.
+sed '/^static struct outcome echo/a log_info(invocation, S("")); allocate_buffer(invocation, 1);' bootstrap.c \
+    >"$folder/handler.c"
+compile 'echo, edited in place' 0 -Werror -fsyntax-only "$folder/handler.c"
+
 # Workers are forked where threads could be made, and not where one runs already.
 cat >"$folder/handler.c" <<END
 #include <pthread.h>
