@@ -393,18 +393,10 @@ enum {
     PAGE_MAX = 64 * 1024,              /* the largest of Linux */
     PAUSE_MAX_MS = 512, /* connecting is tried again after 1, 2, 4 … 512 ms: a second in all */
 
-    /* All that one invocation needs, one behind the other: the assertion lists it. It is static, and
-     * the kernel hands out a page of it only when it is first touched. */
+    /* All that one invocation needs, one behind the other: section 7 asserts it. The kernel hands out
+     * a page of it only when it is first touched. */
     MEMORY_MAX = 55 * 1024 * 1024,
 };
-
-_Static_assert(ENVIRONMENT_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX +
-                       TRAILER_MAX + ALLOCATE_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX +
-                       REPLY_BODY_MAX + TRAILER_MAX + 4096 <=
-                   MEMORY_MAX,
-               "memory has room for an event, what is allocated, and a reply, all aligned");
-_Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX,
-               "a trailer's room is enough for a size line");
 
 /* What can be wrong with a reply, beside what its parsers say. */
 static const char CONNECTION_LOST[] = "the connection was lost each time";
@@ -1173,6 +1165,14 @@ static int new_socket(void) {
 }
 
 /* ---- Memory. ---- */
+
+_Static_assert(ENVIRONMENT_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX +
+                       TRAILER_MAX + ALLOCATE_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX +
+                       REPLY_BODY_MAX + TRAILER_MAX + 4096 <=
+                   MEMORY_MAX,
+               "memory has room for an event, what is allocated, and a reply, all aligned");
+_Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX,
+               "a trailer's room is enough for a size line");
 
 enum { MEMORY_KEPT = 1024 * 1024 }; /* between two invocations */
 /* After a large event its memory stays for the next one, which may be as large; after a small one
