@@ -471,7 +471,7 @@ static size_t send_texts(int descriptor, const struct text texts[TEXTS_MAX]) {
         rest[i] = (struct iovec){(char *)(uintptr_t)texts[i].data, texts[i].length};
     for (size_t i = 0; i < TEXTS_MAX;) {
         ssize_t n = rest[i].iov_len ? writev(descriptor, rest + i, (int)(TEXTS_MAX - i)) : 0;
-        if (n == 0 ? rest[i].iov_len : n < 0 && errno != EINTR)
+        if (n < 0 ? errno != EINTR : n == 0 && rest[i].iov_len)
             return i;
         while (i < TEXTS_MAX && n >= (ssize_t)rest[i].iov_len)
             n -= (ssize_t)rest[i++].iov_len;
@@ -685,9 +685,9 @@ static const char *parse_head(struct text head, struct api_reply *reply) {
 }
 
 static bool has_token(struct text list, struct text token) {
-    struct text element = ABSENT;
-    while (list.length && !equal_in_any_case(trim(element), token))
-        cut(&list, ',', &element);
+    struct text element;
+    while (cut(&list, ',', &element) && !equal_in_any_case(trim(element), token))
+        ;
     return equal_in_any_case(trim(element), token);
 }
 
@@ -1466,7 +1466,7 @@ static void report_fault(enum log_level level, const char *operation, const char
     char storage[6 * FOUND_MAX + 512];
     struct buffer text = {storage, 0, sizeof storage, false};
     int reason = errno;
-    append_word(&text, S("bootstrap"), ": ");
+    append_string(&text, "bootstrap: ");
     append_string(&text, operation);
     if (operation[strlen(operation) - 1] == ':')
         append_reason(&text, reason);
