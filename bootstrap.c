@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: MIT-0 (its text stands at the end)
  *
- * Build    musl-gcc -static -Os -s bootstrap.c -o bootstrap     or any C11 compiler on Linux
+ * Build    musl-gcc -static -Os -s bootstrap.c -o bootstrap     or gcc or clang on Linux
  * Deploy   zip function.zip bootstrap                           runtime provided.al2023
  * Change   the function in section 2, or write a file of your own that includes this one
  *
@@ -32,11 +32,11 @@
  *   4 HTTP            parses a reply, and finds where it ends
  *   5 Runtime API     has a function for each call, and decides what may be sent again
  *   6 Lifecycle       leads through all of it, and ends in main. A first reading ends there.
- *   7 Behind main     holds what only some functions use, each piece by itself
+ *   7 Behind main     holds what the conversation is understood without, each piece by itself
  *
  * Two kinds of fault are never mixed. What goes wrong in the function is reported to Lambda, and
- * the loop goes on. What goes wrong between this program and Lambda, and cannot be made good by
- * asking again, ends the program with one line on standard error: Lambda then starts a fresh one.
+ * the loop goes on. What goes wrong between this program and Lambda, and neither a resend nor the
+ * next event can mend, ends the program with a line on standard error: Lambda starts a fresh one.
  * Nothing is guessed from a damaged message, and a part of an event is never handed on.
  *
  * Sources: "Using the Lambda runtime API for custom runtimes" and "Building a custom runtime for
@@ -79,7 +79,7 @@ struct text {
     size_t length;
 };
 
-/* Of a string literal, and of nothing else, thanks to the "". For the rest there is text_of(). */
+/* The text of a string literal. The "" makes all else an error, for which there is text_of(). */
 #define S(literal) ((struct text){"" literal, sizeof("" literal) - 1})
 #define ABSENT ((struct text){NULL, 0})
 
@@ -118,7 +118,7 @@ static struct text without(struct text text, size_t n) {
 }
 
 /* Splits *rest at the first `separator`, and says whether there is one: what stands before it goes
- * to *before, what stands after it remains. Without one, all is before it and nothing remains. */
+ * to *before, what stands after it remains. Without one, *before gets all and nothing remains. */
 static bool cut(struct text *rest, char separator, struct text *before) {
     const char *at = rest->length ? memchr(rest->data, separator, rest->length) : NULL;
     *before = (struct text){rest->data, at ? (size_t)(at - rest->data) : rest->length};
@@ -154,7 +154,7 @@ static bool is_visible_text(struct text text, const char *but) {
 }
 
 /* A number in base 10 or 16 and nothing else: no sign, no blank, no tail, and not beyond 64 bits.
- * *number changes on success only. */
+ * What is no digit counts as `base`, which is too much. *number changes on success only. */
 static bool parse_number(struct text digits, unsigned base, uint64_t *number) {
     uint64_t value = 0;
     for (size_t i = 0; i < digits.length; i++) {
@@ -180,7 +180,7 @@ struct buffer {
     bool overflow;
 };
 
-/* Valid as long as the memory, and up to the next append. */
+/* Valid as long as the memory; what is appended later is not in it. */
 static struct text text_in(const struct buffer *buffer) {
     return (struct text){buffer->data, buffer->length};
 }
@@ -232,13 +232,13 @@ static void append_number(struct buffer *to, uint64_t number) {
  *         return success(invocation->event);
  *     }
  *
- * INITIALIZE, AFTER_RESPONSE and AFTER_RESTORE can be named so, too. What is marked CALLABLE your
- * function may call, and need not: the compiler leaves out what nobody calls. All but main is
- * static, so that no library's names are mistaken for ours. */
+ * INITIALIZE, AFTER_RESPONSE and AFTER_RESTORE can be defined likewise. Your function may call what
+ * is marked CALLABLE; the compiler leaves out what nobody calls. All but main is static, so that no
+ * library's names are mistaken for ours. */
 #define CALLABLE __attribute__((unused)) static
 
-/* What Lambda says of one invocation. All texts stay valid until the handler's response has been
- * sent; copy what is to live longer. What Lambda did not send, or sent empty, has length 0. Source:
+/* What Lambda says of one invocation. All texts stay valid until the next event is asked for; copy
+ * what is to live longer. What Lambda did not send, or sent empty, has length 0. Source:
  * "Next invocation" of the Runtime API page. */
 struct invocation {
     struct text event;        /* the payload, whole; usually JSON */
@@ -318,8 +318,8 @@ CALLABLE uint64_t remaining_ms(const struct invocation *);
 CALLABLE struct text environment_variable(const char *name);
 
 /* Memory for this invocation, aligned for any type, not cleared. Nobody frees it: it is gone when
- * the response has been sent, and not there yet in INITIALIZE. NULL when ALLOCATE_MAX, all in all,
- * is exceeded. Not to be called by two threads at once. */
+ * the next event is asked for. NULL when ALLOCATE_MAX, all in all, is exceeded. Not to be called by
+ * two threads at once. */
 enum { ALLOCATE_MAX = 16 * 1024 * 1024 }; /* a response of 6 MB fits twice */
 CALLABLE void *allocate(const struct invocation *, size_t size);
 
@@ -332,7 +332,7 @@ CALLABLE void append_json_text(struct buffer *, struct text);
 CALLABLE void append_json_string(struct buffer *, struct text);
 
 /* An entry in the log of the function, with level, request id and text, as text or JSON as the
- * function is configured: one line, written at once, cut at 60 KB, which it needs on the stack. The
+ * function is configured: one line, written at once, cut at 60 KB. It needs as much stack. The
  * invocation is NULL in INITIALIZE. Levels below AWS_LAMBDA_LOG_LEVEL are not written. Source:
  * "Configuring JSON and plain text log formats". */
 enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
@@ -348,7 +348,7 @@ CALLABLE void log_line(enum log_level, const struct invocation *, struct text);
  * stream_write() goes out at once in one system call; the stream ends when the handler returns.
  * After success() its text is the last piece. A failure() before the first byte is an ordinary
  * invocation error; after it, the caller has the beginning, and Lambda gets the error in the
- * trailers. False: nothing more can be sent, or stream_begin() was refused; return then. Source:
+ * trailers. Return when one is false: nothing more can be sent, or there is no stream. Source:
  * "Implementing response streaming in a custom runtime". */
 CALLABLE bool stream_begin(const struct invocation *, struct text content_type);
 CALLABLE bool stream_write(const struct invocation *, struct text bytes);
@@ -377,8 +377,8 @@ static struct outcome echo(const struct invocation *invocation) {
  *                           forgotten     not yet read
  *
  * There is no time-out, neither here nor in the socket. Lambda freezes the whole environment
- * between two events, for hours if need be; and a GET …/next that is given up while it waits still
- * takes the next event, which is then lost.
+ * between two events, for hours if need be. And if the runtime gave up a GET …/next that waits, the
+ * next event would go to that call all the same, and be lost.
  *
  * The first failure stays, as an overflow does: whoever reads from then on gets nothing. */
 
@@ -398,7 +398,7 @@ enum {
     MEMORY_MAX = 55 * 1024 * 1024,
 };
 
-/* What can be wrong with a reply, beside what its parsers say. */
+/* What can be wrong with a reply, beside what its parsers say. They are compared as pointers. */
 static const char CONNECTION_LOST[] = "the connection was lost each time";
 static const char BODY_CUT_OFF[] =
     "the connection broke within the body that was sent, which Lambda takes only once";
@@ -422,7 +422,7 @@ static void use_memory(struct api_connection *c, char *memory, size_t size) {
     c->limit = memory + size;
 }
 
-/* Moves on behind `length` bytes, to the next multiple of `alignment`. */
+/* Moves on behind `length` bytes, to the next multiple of `alignment`, a power of 2. */
 static void keep_bytes(struct api_connection *c, size_t length, size_t alignment) {
     c->kept += length;
     c->kept += -(uintptr_t)c->kept % alignment;
@@ -487,8 +487,8 @@ static void note_failure(struct api_connection *c, const char *wrong) {
     c->wrong = c->wrong ? c->wrong : wrong;
 }
 
-/* Waits for more bytes, for as long as it takes. First moves those not yet read down, over what is
- * forgotten. Returns their number; 0 at the end of the connection; -1 when it is lost. */
+/* Waits for more bytes, for as long as it takes, and first moves the unread ones down over what is
+ * forgotten. Returns how many came; 0 at the end of the connection; -1 when it is lost. */
 static ssize_t receive_more(struct api_connection *c) {
     size_t here = (size_t)(c->end - c->unread);
     ssize_t n;
@@ -504,7 +504,7 @@ static ssize_t receive_more(struct api_connection *c) {
     return n;
 }
 
-/* One line without its LF, of `most` bytes with it, or it is `too_long`; valid until more comes. */
+/* The next line, without its LF. Beyond `most` bytes it is `too_long`. Valid until more comes. */
 static struct text receive_line(struct api_connection *c, size_t most, const char *too_long) {
     size_t searched = 0;
     while (!c->wrong) {
@@ -541,7 +541,7 @@ static struct text receive_head(struct api_connection *c, size_t most) {
 static void receive_body(struct api_connection *c, uint64_t n, struct text *body) {
     if (body->length == 0) /* it stays where it has arrived; what comes later is moved up to it */
         body->data = c->kept = c->unread;
-    /* Behind it come a trailer section, or size lines, one at a time at the same place. */
+    /* Behind it there must be room for a trailer section, or for a size line, one at a time. */
     if (n > EVENT_MAX - body->length || n + TRAILER_MAX > (size_t)(c->limit - c->kept))
         note_failure(c, BODY_TOO_LARGE);
     while (!c->wrong) {
@@ -584,7 +584,7 @@ struct api_reply {
 #define FIELD_INVOCATION_ID "Lambda-Runtime-Invocation-Id"
 #define FIELD_REQUEST_ID "Lambda-Runtime-Aws-Request-Id"
 #define FIELD(name, member) \
-    { name ":", sizeof(name), offsetof(struct api_reply, member) }
+    { name ":", sizeof(name ":") - 1, offsetof(struct api_reply, member) }
 static const struct {
     const char *name;
     unsigned short length, offset;
@@ -603,7 +603,7 @@ static const struct {
     FIELD(FIELD_INVOCATION_ID, invocation.invocation_id),
 };
 
-/* Where the value goes that is left of the line then, or NULL. A colon in its place decides first. */
+/* Cuts a known name and its colon off the line. Returns where the value goes; NULL if unknown. */
 static struct text *cut_known_field(struct text *line, struct api_reply *reply) {
     for (size_t i = 0; i < sizeof known_fields / sizeof known_fields[0]; i++) {
         struct text name = {known_fields[i].name, known_fields[i].length};
@@ -734,7 +734,7 @@ static void read_chunked_body(struct api_connection *c, struct text *body) {
         size = 0;
         struct text line = receive_line(c, SIZE_LINE_MAX, "a chunk-size line of more than 64 KiB");
         note_failure(c, parse_chunk_size(line, &size));
-        if (size == 0)
+        if (size == 0) /* the last chunk, or a failure */
             break;
         receive_body(c, size, body);
         if (!equal(receive_line(c, 2, too_long), S("\r")))
@@ -794,13 +794,13 @@ static void read_reply(struct api_connection *c, struct api_reply *reply) {
  * The calls of the page, one function for each, in the order of an invocation. What may be sent
  * again follows from Lambda's state machine:
  *
- *   next       Ask again once the connection has ended before the whole reply: Lambda then serves
+ *   next       Ask again when the connection has ended before the whole reply: Lambda then serves
  *              the same event once more. Never while the connection stands: the event would go to
  *              the call that was given up.
  *   response,  Resend once if no reply came and the kernel had accepted either the whole request or
  *   error      not even its whole head. Accepted does not mean delivered: if the resend gets a 403,
  *              the first copy had arrived; if only a part of it had, `next` is answered 403, too.
- *              Not after a part of the body was accepted: Lambda takes neither rest nor `next`.
+ *              Never after only a part of the body: Lambda then refuses a resend, and `next`.
  *
  * An invocation is complete only when `next` is called again. */
 
@@ -881,7 +881,7 @@ static void begin_request(struct runtime *runtime, const char *method, const cha
 
 static void end_request_head(struct runtime *runtime) {
     append_string(&runtime->head, "\r\n");
-    keep_bytes(&runtime->connection, runtime->head.length, 64); /* to receive there is faster */
+    keep_bytes(&runtime->connection, runtime->head.length, 64); /* the start of a cache line */
 }
 
 static void require_connection(struct runtime *runtime) {
@@ -900,7 +900,7 @@ static void exchange_once(struct api_connection *c, struct text head, struct tex
     if (sent < TEXTS_MAX)
         shutdown(c->socket, SHUT_WR);
     read_reply(c, reply);
-    if (c->wrong == CONNECTION_LOST && sent == 1)
+    if (c->wrong == CONNECTION_LOST && sent == 1) /* the head went out, the body did not */
         c->wrong = BODY_CUT_OFF;
     if (c->wrong || sent < TEXTS_MAX || c->unread != c->end || !is_persistent(reply))
         hang_up(c);
@@ -976,7 +976,7 @@ static bool next_invocation(struct runtime *runtime, struct api_reply *reply) {
     if (invocation->invocation_id.length > INVOCATION_ID_MAX)
         exit_fault(FIELD_INVOCATION_ID, NULL, invocation->invocation_id,
                    "expected at most 1024 bytes");
-    parse_number(reply->deadline_ms, 10, &invocation->deadline_ms);
+    parse_number(reply->deadline_ms, 10, &invocation->deadline_ms); /* or it stays 0 */
     invocation->event = reply->body;
     invocation->runtime = runtime;
     return runtime->connection.wrong != BODY_TOO_LARGE;
@@ -1090,7 +1090,7 @@ static void process_event(struct runtime *runtime) {
 }
 
 int main(void) {
-    static _Alignas(64) char memory[MEMORY_MAX + PAGE_MAX]; /* its last page is its own */
+    static _Alignas(64) char memory[MEMORY_MAX + PAGE_MAX]; /* madvise clears whole pages */
     static struct runtime runtime;
     set_signals();
     use_memory(&runtime.connection, memory, MEMORY_MAX);
@@ -1489,10 +1489,10 @@ static _Noreturn void exit_fault(const char *operation, const char *detail, stru
  * library's setenv would bring in the allocator, half the program's size again. ---- */
 
 #define TRACE_VARIABLE "_X_AMZN_TRACE_ID"
-/* Shorter than a head. With this alignment it lies last, and what is always used in one page. */
+/* Room for any trace id, since a head is longer. The low alignment makes the linker put it last. */
 static _Alignas(1) char trace_variable[sizeof TRACE_VARIABLE + HEAD_MAX + 1];
 
-/* The environment becomes a copy of its entries, and of trace_variable, in the memory of `c`. */
+/* Moves environ to the memory of `c`, as a copy of its pointers and one more, to trace_variable. */
 static void reserve_trace_variable(struct api_connection *c) {
     char **slots = (char **)(void *)c->memory;
     size_t used = 0;
@@ -1514,7 +1514,7 @@ static void propagate_tracing_header(const struct runtime *runtime, struct text 
         append_string(&variable, TRACE_VARIABLE "=");
         append_text(&variable, trace_id);
     }
-    append_text(&variable, (struct text){"", 1});
+    append_text(&variable, (struct text){"", 1}); /* the NUL of "" */
 }
 
 /* ---- SnapStart. ---- */
@@ -1552,7 +1552,7 @@ static void set_signals(void) {
 /* What the handler prints is written when its line ends, as on a terminal: stdio would keep it back
  * while Lambda freezes the environment. In glibc this is the flag that setvbuf sets, _IO_LINE_BUF.
  * musl asks in __stdout_write, at the first write, whether there is a terminal. This one takes its
- * place, and is linked in with stdout only. What it calls comes with stderr. */
+ * place, and is linked in with stdout only. Naming stderr links __stdio_write in. */
 #ifdef __GLIBC__
 __attribute__((constructor)) static void write_lines_at_once(void) {
     stdout->_flags |= 0x200;
@@ -1605,7 +1605,7 @@ static size_t concurrency(void) {
 }
 
 #if defined __GLIBC__ && !defined _Fork
-#define _Fork fork /* glibc has _Fork from 2.34 on only */
+#define _Fork fork /* glibc has _Fork from 2.34 on only; a test can bring its own */
 #else
 pid_t _Fork(void); /* fork without its handlers, which are for threads; older headers hide it */
 #endif
@@ -1646,8 +1646,8 @@ static struct worker *ended_worker(struct worker *workers, size_t count) {
     return w;
 }
 
-/* NULL unless threads are linked in. One that runs already would be missing in every worker; that
- * there is one, unshare(2) tells. */
+/* NULL unless threads are linked in. A thread that runs already would be missing in every worker:
+ * with one, unshare(2) fails. */
 __attribute__((weakref("pthread_create"))) static int can_make_threads(void);
 
 /* Returns at once if there is one worker; else in each of them, and never in their parent. */
