@@ -7,11 +7,11 @@
  * executables, such as qemu-aarch64-static.
  *
  * SPDX-License-Identifier: MIT-0 */
-/* For mutate.sh one failure is enough, which often comes as a silence, and so are fewer echoes. */
+/* For mutate.sh one failure is enough, which often comes as a silence. */
 #ifdef IMPATIENT
-enum { PATIENCE_MS = 3000, ECHOES = 1000, FAILURES_MAX = 1 };
+enum { PATIENCE_MS = 3000, FAILURES_MAX = 1 };
 #else
-enum { PATIENCE_MS = 20000, ECHOES = 100000, FAILURES_MAX = 20 };
+enum { PATIENCE_MS = 20000, FAILURES_MAX = 20 };
 #endif
 
 #include "script.h"
@@ -30,15 +30,15 @@ enum { PATIENCE_MS = 20000, ECHOES = 100000, FAILURES_MAX = 20 };
 #define NO_EVENT_AT_LENGTH SEND("HTTP/1.1 204 x\r\nX: " X60K "\r\n\r\n")
 #define RESTORE_ROUTE "GET /2018-06-01/runtime/restore/next"
 #define BAD_ADDRESS(value)                                                                         \
-    .fatal = "AWS_LAMBDA_RUNTIME_API: \"" value "\": expected host:port",                          \
+    FATAL("AWS_LAMBDA_RUNTIME_API: \"" value "\": expected host:port"),                          \
     .environment = {"AWS_LAMBDA_RUNTIME_API=" value}
 #define MISUNDERSTOOD(value, advice)                                                               \
-    .status = 1, .logs = "FATAL bootstrap: AWS_LAMBDA_RUNTIME_API: \"*\": *" advice "*\n",         \
+    FATAL("AWS_LAMBDA_RUNTIME_API: \"*\": *" advice),                                              \
     .environment = {"AWS_LAMBDA_RUNTIME_API=" value}
 #define PREFIXED(method, prefix, action, body)                                                     \
     {ASKED, method " " prefix "/2018-06-01/runtime/invocation/" action, body}
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
-#define REFUSED(reply, why) {NEXT, SEND(reply)}, .fatal = "next invocation: " why
+#define REFUSED(reply, why) {NEXT, SEND(reply)}, FATAL("next invocation: " why)
 #define TOO_LARGE "ERROR r1 Runtime.EventTooLarge: The event is larger than 32 MiB.\n"
 #define WITH_DEADLINE(ms)                                                                          \
     NEXT, SEND(HEAD("r1") "Lambda-Runtime-Deadline-Ms: " ms "\r\nContent-Length: 2\r\n\r\nhi"),    \
@@ -59,10 +59,10 @@ enum { PATIENCE_MS = 20000, ECHOES = 100000, FAILURES_MAX = 20 };
     {PADDING, .number = 65485}, SEND("\r\n\r\n")
 /* A status that the server answers a response with, after which the runtime goes on. */
 #define GOES_ON(status)                                                                            \
-    {ONE_ANSWER, STATUS(status), ONE_ECHO}, .warns = "invocation response: status " status
+    {ONE_ANSWER, STATUS(status), ONE_ECHO}, WARNS("invocation response: status " status)
 #define ECHOES(reply, body)                                                                        \
-    {NEXT, SEND(reply), {KEPT}, RESPONSE("r1", body), ACCEPTED, NEXT, SEND_SLOWLY(reply), {KEPT},  \
-     RESPONSE("r1", body), ACCEPTED}
+    {NEXT, SEND(reply), RESPONSE("r1", body), ACCEPTED, NEXT, SEND_SLOWLY(reply),                  \
+     RESPONSE("r1", body), ACCEPTED}, .connections = 1
 
 /* Workers: the steps that they share. TRACED is an invocation that answers with the variable. */
 #define AT(n) {WORKER, .number = n}
@@ -76,50 +76,35 @@ enum { PATIENCE_MS = 20000, ECHOES = 100000, FAILURES_MAX = 20 };
     .probe = true, .environment = {"AWS_LAMBDA_MAX_CONCURRENCY=" value}
 #define ONE_WORKER(value)                                                                          \
     {TRACED("t")}, WORKERS(value),                                                                 \
-    .warns = "AWS_LAMBDA_MAX_CONCURRENCY: \"" value "\": expected a number from 1 to 1600; "
+    WARNS("AWS_LAMBDA_MAX_CONCURRENCY: \"" value "\": expected a number from 1 to 1600; ")
 
 static const struct test tests[] = {
     /* Settings. PORT stands for the server's. */
-    {"an echo, and another on the same connection", {ONE_ECHO, {KEPT}, ONE_ECHO, {KEPT}}},
-    {"address: localhost", {ONE_ECHO}, .environment = {"AWS_LAMBDA_RUNTIME_API=localhost:PORT"}},
-    {"address: http:// in front",
-     {ONE_ECHO, NEXT, HAS("Host", "127.0.0.1:PORT"), EVENT("1", 2, "hi"), RESPONSE("1", "hi"),
-      ACCEPTED},
-     .environment = {"AWS_LAMBDA_RUNTIME_API=hTTp://127.0.0.1:PORT"}},
+    {"an echo, and another on the same connection", {ONE_ECHO, ONE_ECHO}, .connections = 1},
+    {"1,100 connections, of which at most one is open", {ONE_ECHO, {CLOSE}}, .rounds = 1100},
     {"address: http:// in front, localhost, and a path",
      {PREFIXED("GET", "/1-2", "next", ""), HAS("Host", "localhost:PORT"), EVENT("1", 2, "hi"),
       PREFIXED("POST", "/1-2", "1/response", "hi"), STATUS("500 x")},
-     .fatal = "500", .environment = {"AWS_LAMBDA_RUNTIME_API=http://localhost:PORT/1-2"}},
+     FATAL("500"), .environment = {"AWS_LAMBDA_RUNTIME_API=hTTp://localhost:PORT/1-2"}},
     {"address: a path",
      {PREFIXED("GET", "/a/b", "next", ""), EVENT("1", 2, "hi"), HAS("Host", "127.0.0.1:PORT"),
       PREFIXED("POST", "/a/b", "1/response", "hi"), ACCEPTED, PREFIXED("GET", "/a/b", "next", ""),
       STATUS("500 x")},
-     .fatal = "500", .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:PORT/a/b/"}},
-    {"address not set", .fatal = "AWS_LAMBDA_RUNTIME_API: (not set): expected the host:port",
+     FATAL("500"), .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:PORT/a/b/"}},
+    {"address not set", FATAL("AWS_LAMBDA_RUNTIME_API: (not set): expected the host:port"),
      .environment = {"AWS_LAMBDA_RUNTIME_API"}},
     {"address empty", BAD_ADDRESS("")},
     {"address 127.0.0.1:http", BAD_ADDRESS("127.0.0.1:http")},
     {"address 127.0.0.1:0", BAD_ADDRESS("127.0.0.1:0")},
-    {"address with a line feed", .fatal = "\"127.0.0.1\\u000a:80\": expected host:port",
-     .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1\n:80"}},
-    {"address lambda.example:80", MISUNDERSTOOD("lambda.example:80", "IPv4 number")},
     {"address http://lambda.example/path",
      MISUNDERSTOOD("http://lambda.example/path", "IPv4 number")},
-    {"address https://127.0.0.1:80", MISUNDERSTOOD("https://127.0.0.1:80", "https")},
     {"address HTTPS://lambda.example", MISUNDERSTOOD("HTTPS://lambda.example", "https")},
-    {"address [::1]:80", MISUNDERSTOOD("[::1]:80", "IPv6")},
     {"address http://[::]:9000/.rt", MISUNDERSTOOD("http://[::]:9000/.rt", "IPv6")},
-    {"proxy variables are ignored", {ONE_ECHO},
-     .environment = {"http_proxy=http://127.0.0.1:9", "HTTP_PROXY=http://127.0.0.1:9",
-                     "ALL_PROXY=http://127.0.0.1:9"}},
-    {"nothing listens", .fatal = "connection refused: \"127.0.0.1:1\"",
+    {"nothing listens", FATAL("connection refused: \"127.0.0.1:1\""),
      .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}},
-    {"nothing listens at localhost", .status = 1,
-     .logs = "FATAL bootstrap: no connection: connection refused: 127.0.0.1 was tried: "
-             "\"localhost:1\": *\n",
+    {"nothing listens at localhost",
+     FATAL("no connection: connection refused: 127.0.0.1 was tried: \"localhost:1\": "),
      .environment = {"AWS_LAMBDA_RUNTIME_API=localhost:1"}},
-    {"a broadcast address", .fatal = "no connection: network is unreachable: \"127.255.255.255:1\"",
-     .environment = {"AWS_LAMBDA_RUNTIME_API=127.255.255.255:1"}},
 
     /* The initialization hook. */
     {"initialization error",
@@ -127,13 +112,13 @@ static const struct test tests[] = {
        ERROR_JSON("Function.NoDatabase", "cannot \\\"open\\\" it")},
       HAS("Lambda-Runtime-Function-Error-Type", "Function.NoDatabase"),
       HAS("Lambda-Runtime-Invocation-Id", NULL), ACCEPTED},
-     .status = 1,
+     .status = EXIT(1),
      .logs = "ERROR Function.NoDatabase: cannot \"open\" it\n"
              "FATAL bootstrap: initialization of the function failed: \"Function.NoDatabase\": "
              "exiting, as Lambda expects\n",
      .probe = true, .environment = {"PROBE_FAIL=1"}},
     {"initialization error in JSON",
-     {{ASKED, "POST /2018-06-01/runtime/init/error"}, ACCEPTED}, .status = 1,
+     {{ASKED, "POST /2018-06-01/runtime/init/error"}, ACCEPTED}, .status = EXIT(1),
      .logs = "{\"timestamp\":\"20*Z\",\"level\":\"ERROR\",\"errorType\":\"Function.NoDatabase\","
              "\"errorMessage\":\"cannot \\\"open\\\" it\"}\n"
              "{\"timestamp\":\"20*Z\",\"level\":\"FATAL\",\"message\":\"bootstrap: initialization "
@@ -141,8 +126,8 @@ static const struct test tests[] = {
      .probe = true, .environment = {"PROBE_FAIL=1", "AWS_LAMBDA_LOG_FORMAT=JSON"}},
     {"initialization error that Lambda cannot take",
      {{ASKED, "POST /2018-06-01/runtime/init/error"}, STATUS("500 no")},
-     .status = 1, .logs = "ERROR Function.NoDatabase: *\nFATAL bootstrap: initialization error: "
-                          "status 500*\n",
+     .status = EXIT(1),
+     .logs = "ERROR Function.NoDatabase: *\nFATAL bootstrap: initialization error: status 500*\n",
      .probe = true, .environment = {"PROBE_FAIL=1"}},
 
     /* What goes out. */
@@ -170,7 +155,7 @@ static const struct test tests[] = {
     {"invocation id of 1,025 bytes",
      {NEXT, SEND(HEAD("r1") "Lambda-Runtime-Invocation-Id: x" X256 X256 X256 X256
                  "\r\nContent-Length: 2\r\n\r\nhi")},
-     .fatal = "Lambda-Runtime-Invocation-Id: \"xxx"},
+     FATAL("Lambda-Runtime-Invocation-Id: \"xxx")},
 
     /* The context. */
     {"every field of the context, names in any case; none is carried over, empty ones are absent",
@@ -193,16 +178,13 @@ static const struct test tests[] = {
     {"request id of 256 bytes",
      {NEXT, EVENT(X256, 2, "hi"), RESPONSE(X256, "hi"), ACCEPTED}},
     {"request id of 257 bytes", {NEXT, EVENT("x" X256, 2, "hi")},
-     .fatal = "Lambda-Runtime-Aws-Request-Id: \"xxx"},
-    {"request id with a slash", {NEXT, EVENT("a/b", 2, "hi")}, .fatal = "\"a/b\""},
-    {"request id with a question mark", {NEXT, EVENT("a?b", 2, "hi")}, .fatal = "\"a?b\""},
-    {"request id with a hash", {NEXT, EVENT("a#b", 2, "hi")}, .fatal = "\"a#b\""},
-    {"request id with a percent sign", {NEXT, EVENT("a%b", 2, "hi")}, .fatal = "\"a%b\""},
-    {"request id with a blank", {NEXT, EVENT("a b", 2, "hi")}, .fatal = "\"a b\""},
-    {"request id beyond ASCII", {NEXT, EVENT("\xc3\xa9", 2, "hi")}, .fatal = "\"\xc3\xa9\""},
-    {"request id that is empty", {NEXT, EVENT("", 2, "hi")}, .fatal = "Request-Id: it is missing"},
+     FATAL("Lambda-Runtime-Aws-Request-Id: \"xxx")},
+    {"request id with a slash", {NEXT, EVENT("a/b", 2, "hi")}, FATAL("\"a/b\"")},
+    {"request id with a question mark", {NEXT, EVENT("a?b", 2, "hi")}, FATAL("\"a?b\"")},
+    {"request id with a hash", {NEXT, EVENT("a#b", 2, "hi")}, FATAL("\"a#b\"")},
+    {"request id with a percent sign", {NEXT, EVENT("a%b", 2, "hi")}, FATAL("\"a%b\"")},
     {"no request id", {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")},
-     .fatal = "Lambda-Runtime-Aws-Request-Id: it is missing"},
+     FATAL("Lambda-Runtime-Aws-Request-Id: it is missing")},
     {"the trace id is set, changed and unset",
      {NEXT, SEND(HEAD("1") "Lambda-Runtime-Trace-Id: Root=1\r\nContent-Length: 5\r\n\r\ntrace"),
       RESPONSE("1", "Root=1"), ACCEPTED, NEXT,
@@ -233,7 +215,7 @@ static const struct test tests[] = {
       EVENT("r5", 4, "last"), RESPONSE("r5", "last"), ACCEPTED},
      .logs = "INFO r1 hi\n" REFUSED_ERROR("r2") "INFO r2 fail A b\n"
              "ERROR r3 *\nINFO r3 streamlate one\nERROR r4 *\nINFO r4 early\nINFO r5 last\n",
-     .status = 3, .probe = true, .environment = {"PROBE_AFTER=1"}},
+     .status = EXIT(3), .probe = true, .environment = {"PROBE_AFTER=1"}},
 
     /* Invocation errors. */
     {"an error, and on",
@@ -250,13 +232,6 @@ static const struct test tests[] = {
              "\"tenantId\":\"x\",\"traceId\":\"t\",\"errorType\":\"A\\u000a\","
              "\"errorMessage\":\"\\\"b\\\"\\u000ac\"}\n",
      .probe = true, .environment = {"AWS_LAMBDA_LOG_FORMAT=JSON"}},
-    {"an error below the level of the log",
-     {NEXT, EVENT("r1", 8, "fail A b"), ERROR("r1", "A", "b"), ACCEPTED}, .probe = true,
-     .environment = {"AWS_LAMBDA_LOG_LEVEL=FATAL"}},
-    {"an error that is longer than a line of the log",
-     {NEXT, SEND(HEAD("r1") "Content-Length: 65543\r\n\r\nfail A "), {PADDING, .number = 65536},
-      {ASKED, POST_ROUTE "r1/error"}, ACCEPTED},
-     .logs = "ERROR r1 A: " X16 "*\n", .probe = true},
     {"an error of any bytes",
      {NEXT, EVENT("r1", 24, "fail a\r\nb\x7f: \xc3\xa9 \x01\x1f\t\xff\xc3(\xed\xa0\x80"),
       ERROR("r1", "a\\u000d\\u000ab\\u007f:",
@@ -270,7 +245,6 @@ static const struct test tests[] = {
      .logs = "ERROR r1 Runtime.UnknownReason: \n", .probe = true},
 
     /* What Lambda answers. */
-    {"response answered 400", GOES_ON("400")},
     {"response answered 403", GOES_ON("403")},
     {"response answered 413", GOES_ON("413")},
     {"response answered 300", GOES_ON("300")},
@@ -278,27 +252,15 @@ static const struct test tests[] = {
      {ONE_ANSWER, STATUS("299 fine"), ONE_ECHO}},
     {"204 is accepted, and has no body",
      {ONE_ANSWER, SEND("HTTP/1.1 204 \r\n\r\n"), ONE_ECHO}},
-    {"the error report answered 413 goes on, too",
-     {NEXT, EVENT("r1", 8, "fail A b"), ERROR("r1", "A", "b"), STATUS("413 large"), ONE_ECHO},
-     .logs = "ERROR r1 A: b\nWARN r1 bootstrap: invocation error: status 413*\n", .probe = true},
     {"an answer refused three times in a row",
      {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("400 x"), WITH_DEADLINE("5"),
       STATUS("302 x")},
-     .status = 1, .logs = "WARN *: status 413: *\nWARN *: status 400: *\nWARN *: status 302: *\n"
-                          THREE_TIMES},
+     .status = EXIT(1),
+     .logs = "WARN *: status 413: *\nWARN *: status 400: *\nWARN *: status 302: *\n" THREE_TIMES},
     {"an error refused three times in a row, without a deadline",
      {FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x")},
-     .probe = true,
-     .status = 1, .logs = REFUSED_ERROR("r1") REFUSED_ERROR("r1") REFUSED_ERROR("r1") THREE_TIMES},
-    {"answers refused, with another deadline in between",
-     {WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("6"),
-      STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x"), WITH_DEADLINE("5"), STATUS("413 x")},
-     .logs = REFUSALS "WARN *: status 413: *\nWARN *: status 413: *\nWARN *: status 413: *\n"},
-    {"answers refused, with another id in between",
-     {FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x"), FAILS("r2"), STATUS("413 x"),
-      FAILS("r1"), STATUS("413 x"), FAILS("r1"), STATUS("413 x")}, .probe = true,
-     .logs = REFUSED_ERROR("r1") REFUSED_ERROR("r1") REFUSED_ERROR("r2") REFUSED_ERROR("r1")
-             REFUSED_ERROR("r1")},
+     .probe = true, .status = EXIT(1),
+     .logs = REFUSED_ERROR("r1") REFUSED_ERROR("r1") REFUSED_ERROR("r1") THREE_TIMES},
     {"streams refused, and then one whose reply is lost",
      {STREAMS, STATUS("413 x"), STREAMS, STATUS("413 x"), STREAMS, {CLOSE}, ONE_ECHO},
      .probe = true,
@@ -313,44 +275,27 @@ static const struct test tests[] = {
       RESPONSE("r1", "hi"), STATUS("403 x"), ONE_ECHO}},
     {"response answered 500",
      {ONE_ANSWER, STATUS("500 x")},
-     .fatal = "invocation response: status 500: \"{}\""},
-    {"next answered 403", {NEXT, STATUS("403 x")}, .fatal = "next invocation: status 403"},
-    {"next answered 500", {NEXT, STATUS("500 x")}, .fatal = "next invocation: status 500"},
+     FATAL("invocation response: status 500: \"{}\"")},
+    {"next answered 403", {NEXT, STATUS("403 x")}, FATAL("next invocation: status 403")},
     {"next answered 204: asked again, on the same connection",
      {NEXT, NO_EVENT, NEXT, NO_EVENT, NEXT, NO_EVENT, ONE_ECHO, NEXT, NO_EVENT, ONE_ECHO},
      .connections = 1},
-    {"next answered 204 with a close",
-     {NEXT, SEND("HTTP/1.1 204 x\r\nConnection: close\r\n\r\n"), {CLOSED}, ONE_ECHO},
-     .connections = 2},
     {"next answered 204, and the connection lost, six times",
      {NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE},
       NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE}, NEXT, NO_EVENT, NEXT, {CLOSE},
       ONE_ECHO}, .connections = 7},
-    {"next answered 204 with heads of 64 KB, which leave room for the largest event",
-     {NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT,
-      NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT,
-      NO_EVENT_AT_LENGTH, NEXT, NO_EVENT_AT_LENGTH, NEXT,
-      SEND(HEAD("r1") "Content-Length: 33554432\r\n\r\n"), {FILL, .number = 33554432},
-      {ECHOED, .number = 33554432}, ACCEPTED}},
-    {"next answered 202", {NEXT, STATUS("202 x")}, .fatal = "next invocation: status 202"},
+    {"next answered 202", {NEXT, STATUS("202 x")}, FATAL("next invocation: status 202")},
     {"a reply's text is shown on one line, cut",
      {NEXT, SEND("HTTP/1.1 403 x\r\nContent-Length: 300\r\n\r\n\r\n\x1b[1m" X256 X16 X16 X16)},
-     .fatal = "status 403: \"\\u000d\\u000a\\u001b[1m" X16 X16 X16 X16 X16 X16 X16 X16 X16
-              "xxxxxxxxxx\": expected"},
+     FATAL("status 403: \"\\u000d\\u000a\\u001b?1m" X16 X16 X16 X16 X16 X16 X16 X16 X16
+           "xxxxxxxxxx\": expected")},
     {"a chunked reply is drained",
      {ONE_ANSWER,
-      SEND("HTTP/1.1 202 A\r\n" CHUNKED "\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"), {KEPT}, ONE_ECHO}},
-    {"a reply of 1 MB is drained",
-     {ONE_ANSWER,
-      SEND("HTTP/1.1 202 A\r\nContent-Length: 1000000\r\n\r\n"), {FILL, .number = 1000000},
-      {KEPT}, ONE_ECHO}},
+      SEND("HTTP/1.1 202 A\r\n" CHUNKED "\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"), ONE_ECHO},
+     .connections = 1},
 
     /* HTTP, each at once and byte by byte. With a colon in its name a case also runs with the
      * limits of tiny.sh. */
-    {"reply: no reason", ECHOES(HEAD("r1") "Content-Length: 2\r\n\r\nhi", "hi")},
-    {"reply: no blank behind the status",
-     ECHOES("HTTP/1.1 200\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 2\r\n\r\nhi",
-      "hi")},
     {"reply: interim replies before it",
      ECHOES("HTTP/1.1 100 Continue\r\nLambda-Runtime-Aws-Request-Id: no\r\n\r\n"
             "HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\n\r\n" HEAD("r1")
@@ -358,18 +303,9 @@ static const struct test tests[] = {
     {"reply: HTTP/1.2 is read as 1.1",
      ECHOES("HTTP/1.2 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\n" CHUNKED
             "\r\n2\r\nhi\r\n0\r\n\r\n", "hi")},
-    {"reply: HTTP/1.9",
-     ECHOES("HTTP/1.9 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\nContent-Length: 2\r\n\r\nhi",
-      "hi")},
     {"reply: LF alone ends a line",
      ECHOES("HTTP/1.1 200 OK\nLambda-Runtime-Aws-Request-Id: r1\nContent-Length: 2\n\nhi", "hi")},
-    {"length: equal repeats",
-     ECHOES(HEAD("r1") "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "hi")},
     {"length: a list of equal ones", ECHOES(HEAD("r1") "Content-Length: 2 ,\t2,2\r\n\r\nhi", "hi")},
-    {"length: leading zeros",
-     ECHOES(HEAD("r1") "Content-Length: 0000000000000000000000002\r\n\r\nhi", "hi")},
-    {"chunked: one chunk", ECHOES(HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\r\n\r\n", "hi")},
-    {"chunked: none", ECHOES(HEAD("r1") CHUNKED "\r\n0\r\n\r\n", "")},
     {"chunked: CRLF in the data, hex in either case, zeros, extensions, trailer section",
      ECHOES(HEAD("r1")
             "transfer-encoding: CHUNKED\r\n\r\n1\r\n\n\r\n00A ;x=\"y\"\r\n\r\n0\r\n\r\n456\r\n"
@@ -385,7 +321,7 @@ static const struct test tests[] = {
     {"HTTP/1.0 with keep-alive",
      {NEXT, SEND("HTTP/1.0 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\nConnection: "
                  "Keep-Alive\r\n"
-                 "Content-Length: 2\r\n\r\nhi"), {KEPT}, RESPONSE("r1", "hi"), ACCEPTED}},
+                 "Content-Length: 2\r\n\r\nhi"), RESPONSE("r1", "hi"), ACCEPTED}, .connections = 1},
     {"Connection: close, in a list, is honoured",
      {NEXT, SEND(HEAD("r1") "Connection: x, Close\r\nContent-Length: 2\r\n\r\nhi"), {CLOSED},
       RESPONSE("r1", "hi"),
@@ -398,29 +334,15 @@ static const struct test tests[] = {
     {"100 Continue before the reply to a response",
      {ONE_ANSWER, SEND("HTTP/1.1 100 Continue\r\n\r\n"),
       ACCEPTED, ONE_ECHO}},
-    {"refused: no status line", REFUSED("hello\r\n\r\n", "a status line")},
     {"refused: HTTP/1.10", REFUSED("HTTP/1.10 200 OK\r\n\r\n", "a status line")},
-    {"refused: HTTP/1.", REFUSED("HTTP/1. 200 OK\r\n\r\n", "a status line")},
     {"refused: HTTP/1.a", REFUSED("HTTP/1.a 200 OK\r\n\r\n", "a status line")},
-    {"refused: HTTP/0.9", REFUSED("HTTP/0.9 200 OK\r\n\r\n", "a status line")},
-    {"refused: HTTP/2", REFUSED("HTTP/2.0 200 OK\r\n\r\n", "a status line")},
-    {"refused: a status of two digits", REFUSED("HTTP/1.1 20 OK\r\n\r\n", "a status code")},
-    {"refused: a status of four digits", REFUSED("HTTP/1.1 2000 OK\r\n\r\n", "a status code")},
-    {"refused: a status of letters", REFUSED("HTTP/1.1 2xx OK\r\n\r\n", "a status code")},
     {"refused: status 600", REFUSED("HTTP/1.1 600 OK\r\n\r\n", "a status code")},
     {"refused: status 099", REFUSED("HTTP/1.1 099 OK\r\n\r\n", "a status code")},
     {"refused: 101", REFUSED("HTTP/1.1 101 Switching\r\n\r\n", "a switch")},
     {"refused: NUL in the status line",
      REFUSED("HTTP/1.1 200 \0OK\r\n\r\n", "a control character")},
-    {"refused: NUL in a field",
-     REFUSED(HEAD("r\0001") "Content-Length: 2\r\n\r\nhi", "a control character")},
-    {"refused: CR alone in a field", REFUSED(HEAD("r1\rx") "\r\n", "a control character")},
-    {"refused: obsolete line folding", REFUSED(HEAD("r1") " folded\r\n\r\n", "a field line")},
     {"refused: a blank before the colon",
      REFUSED(HEAD("r1") "Content-Length : 2\r\n\r\nhi", "a field line")},
-    {"refused: no colon", REFUSED(HEAD("r1") "Content-Length2\r\n\r\nhi", "a field line")},
-    {"refused: an empty name", REFUSED(HEAD("r1") ": 2\r\n\r\nhi", "a field line")},
-    {"refused: a name that is no token", REFUSED(HEAD("r1") "a(b): 2\r\n\r\nhi", "a field line")},
     {"refused: a malformed trailer section",
      REFUSED(HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\r\nno colon\r\n\r\n", "a field line")},
     {"refused: two request ids",
@@ -430,46 +352,21 @@ static const struct test tests[] = {
      REFUSED(HEAD("r1") "Content-Length: 2, 3\r\n\r\nhi", "a Content-Length")},
     {"refused: a list that ends in a comma",
      REFUSED(HEAD("r1") "Content-Length: 2,\r\n\r\nhi", "a Content-Length")},
-    {"refused: a list that begins with a comma",
-     REFUSED(HEAD("r1") "Content-Length: ,2\r\n\r\nhi", "a Content-Length")},
-    {"refused: a list with nothing in it",
-     REFUSED(HEAD("r1") "Content-Length: 2,,2\r\n\r\nhi", "a Content-Length")},
     {"refused: two lengths",
      REFUSED(HEAD("r1") "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
       "a field that must not be repeated")},
-    {"refused: a negative length",
-     REFUSED(HEAD("r1") "Content-Length: -2\r\n\r\nhi", "a Content-Length")},
-    {"refused: a length with a sign",
-     REFUSED(HEAD("r1") "Content-Length: +2\r\n\r\nhi", "a Content-Length")},
-    {"refused: a length with a tail",
-     REFUSED(HEAD("r1") "Content-Length: 2a\r\n\r\nhi", "a Content-Length")},
-    {"refused: a length in hex",
-     REFUSED(HEAD("r1") "Content-Length: 0x2\r\n\r\nhi", "a Content-Length")},
-    {"refused: an empty length",
-     REFUSED(HEAD("r1") "Content-Length:\r\n\r\nhi", "a Content-Length")},
     {"refused: a length beyond 64 bits",
      REFUSED(HEAD("r1") "Content-Length: 18446744073709551618\r\n\r\nhi", "a Content-Length")},
     {"refused: both framings",
      REFUSED(HEAD("r1") CHUNKED "Content-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "both")},
     {"refused: another encoding",
      REFUSED(HEAD("r1") "Transfer-Encoding: gzip, chunked\r\n\r\n", "a Transfer-Encoding")},
-    {"refused: an empty encoding",
-     REFUSED(HEAD("r1") "Transfer-Encoding:\r\n\r\n", "a Transfer-Encoding")},
     {"refused: chunked twice",
      REFUSED(HEAD("r1") CHUNKED CHUNKED "\r\n0\r\n\r\n", "a field that must not be repeated")},
-    {"refused: chunked in HTTP/1.0",
-     REFUSED("HTTP/1.0 200 OK\r\n" CHUNKED "\r\n0\r\n\r\n", "a Transfer-Encoding")},
     {"refused: a chunk size beyond 64 bits",
      REFUSED(HEAD("r1") CHUNKED "\r\n10000000000000002\r\nhi\r\n", "a chunk size")},
-    {"refused: a chunk size with a sign",
-     REFUSED(HEAD("r1") CHUNKED "\r\n-2\r\nhi\r\n", "a chunk size")},
-    {"refused: a chunk size of no hex",
-     REFUSED(HEAD("r1") CHUNKED "\r\n2g\r\nhi\r\n", "a chunk size")},
-    {"refused: an empty chunk size", REFUSED(HEAD("r1") CHUNKED "\r\n\r\nhi\r\n", "a chunk size")},
     {"refused: LF alone behind a chunk size",
      REFUSED(HEAD("r1") CHUNKED "\r\n2\nhi\r\n0\r\n\r\n", "a chunk")},
-    {"refused: LF alone behind a chunk",
-     REFUSED(HEAD("r1") CHUNKED "\r\n2\r\nhi\n0\r\n\r\n", "a chunk")},
     {"refused: LF alone behind the last chunk size",
      REFUSED(HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\n\r\n", "a chunk")},
     {"refused: a chunk longer than its size",
@@ -480,34 +377,18 @@ static const struct test tests[] = {
      REFUSED(HEAD("r1") CHUNKED "\r\n0\r\nA: " X64K, "a head or trailer section of more")},
     {"a reply to a response is refused likewise",
      {ONE_ANSWER, SEND("HTTP/1.1 2OO OK\r\n\r\n")},
-     .fatal = "invocation response: a status code"},
+     FATAL("invocation response: a status code")},
 
     /* Sizes. */
     {"a head of 64 KiB and a byte is refused",
      {NEXT, SEND(HEAD("r1") "X: "), {PADDING, .number = 65478}, SEND("\r\n\r\n")},
-     .fatal = "next invocation: a head or trailer section of more"},
+     FATAL("next invocation: a head or trailer section of more")},
     {"refused: interim replies of more than 64 KiB in all",
      REFUSED("HTTP/1.1 100 C\r\nX: " X60K "\r\n\r\nHTTP/1.1 200 " X4K X4K,
       "a head or trailer section of more")},
-    {"refused: a status line without end",
-     REFUSED("HTTP/1.1 200 " X64K, "a head or trailer section of more")},
     {"6 MB in one chunk, as Lambda sends it",
      {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5fff95\r\n"), {FILL, .number = 0x5fff95},
       SEND("\r\n0\r\n\r\n"), {ECHOED, .number = 0x5fff95}, ACCEPTED, ONE_ECHO}},
-    {"300 KB in chunks of 1 to 9 bytes",
-     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n"), {CHUNKS, .length = 9, .number = 300000},
-      {ECHOED, .number = 300000}, ACCEPTED, ONE_ECHO}},
-    {"32 MiB",
-     {NEXT, SEND(HEAD("r1") "Content-Length: 33554432\r\n\r\n"), {FILL, .number = 33554432},
-      {ECHOED, .number = 33554432}, ACCEPTED, ONE_ECHO}},
-    {"32 MiB in chunks of 1 to 1,000,000 bytes",
-     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n"), {CHUNKS, .length = 1000000, .number = 33554432},
-      {ECHOED, .number = 33554432}, ACCEPTED, ONE_ECHO}},
-    {"a byte more than 32 MiB is reported, and the connection given up",
-     {NEXT, SEND(HEAD("r1") "Content-Length: 33554433\r\n\r\n"), {CLOSED},
-      ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."),
-      HAS("Lambda-Runtime-Function-Error-Type", "Runtime.EventTooLarge"), ACCEPTED, ONE_ECHO},
-     .logs = TOO_LARGE},
     {"a byte more than 32 MiB until the connection ends",
      {NEXT, SEND(HEAD("r1") "\r\n"), {FILL, .number = 33554433}, {CLOSED},
       ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED, ONE_ECHO},
@@ -520,11 +401,7 @@ static const struct test tests[] = {
      {NEXT, SEND(HEAD("r1") "Content-Length: 33554433\r\n\r\nx"), {CLOSE},
       ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED,
       ONE_ECHO}, .logs = TOO_LARGE},
-    {"a chunk too large, then a reset",
-     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n2000001;x\r\nx"), {RESET},
-      ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED,
-      ONE_ECHO}, .logs = TOO_LARGE},
-    {"32 MiB with all around it of 64 KiB, and a reply likewise, is received whole and answered once",
+    {"32 MiB with all around it of 64 KiB, and a reply likewise, is received and answered once",
      {LARGEST_EVENT, SEND("fffb;"), {PADDING, .number = 65529}, SEND("\r\n"),
       {PADDING, .number = 65531}, SEND("\r\n0\r\n\r\n"), ONE_ECHO}, .connections = 1},
     {"the same, with a reply that would leave no room for its end, which is given up",
@@ -532,19 +409,15 @@ static const struct test tests[] = {
       ONE_ECHO}, .connections = 2},
     {"an event too large, of an invocation without an id",
      {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n")},
-     .fatal = "Lambda-Runtime-Aws-Request-Id: it is missing"},
+     FATAL("Lambda-Runtime-Aws-Request-Id: it is missing")},
 
     /* Connections. */
     {"closed between two requests", {ONE_ECHO, {CLOSE}, ONE_ECHO}},
     {"reset between two requests", {ONE_ECHO, {RESET}, ONE_ECHO}},
     {"closed while the handler works, small response",
      {NEXT, EVENT("r1", 2, "hi"), {CLOSE}, RESPONSE("r1", "hi"), ACCEPTED, ONE_ECHO}},
-    {"closed behind the reply to a response",
-     {ONE_ANSWER, ACCEPTED, {CLOSE}, ONE_ECHO}},
     {"lost before any byte of the reply to next: asked again",
      {NEXT, {RESET}, NEXT, {CLOSE}, ONE_ECHO}},
-    {"a reply to next cut within its status line", {NEXT, SEND("HTTP/1.1 20"), {CLOSE}, ONE_ECHO}},
-    {"a reply to next cut within its head", {NEXT, SEND(HEAD("r1")), {CLOSE}, ONE_ECHO}},
     {"a torn event is asked for again, with a length",
      {NEXT, EVENT("r1", 5, "hell"), {CLOSE}, NEXT, EVENT("r1", 5, "he"), {RESET}, ONE_ECHO}},
     {"a torn event of 20 MiB is asked for again",
@@ -555,50 +428,39 @@ static const struct test tests[] = {
       {FILL, .number = 20971520}, {ECHOED, .number = 20971520}, ACCEPTED, ONE_ECHO}},
     {"a torn event is asked for again, in the middle of a chunk",
      {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5\r\nhell"), {CLOSE}, ONE_ECHO}},
-    {"a torn event is asked for again, between two chunks",
-     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5\r\nhello\r\n"), {CLOSE}, ONE_ECHO}},
     {"a torn event is asked for again, before the end of the trailer section",
      {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5\r\nhello\r\n0\r\n"), {CLOSE}, ONE_ECHO}},
     {"a server that keeps closing",
      {NEXT, {CLOSE}, NEXT, {RESET}, NEXT, {CLOSE}, NEXT, EVENT("1", 2, "h"),
       {CLOSE}, NEXT, {CLOSE}, NEXT, {CLOSE}},
-     .fatal = "next invocation: the connection was lost"},
+     FATAL("next invocation: the connection was lost")},
     {"the reply to a response lost: sent once more",
      {ONE_ANSWER, {CLOSE}, RESPONSE("r1", "hi"),
       ACCEPTED, ONE_ECHO}},
-    {"the reply to a response cut: sent once more",
-     {ONE_ANSWER, SEND("HTTP/1.1 202 Acc"), {CLOSE},
-      RESPONSE("r1", "hi"), ACCEPTED, ONE_ECHO}},
     {"403 for a response that was sent again: it had been delivered",
      {ONE_ANSWER, {RESET}, RESPONSE("r1", "hi"),
       STATUS("403 x"), ONE_ECHO}},
     {"another status below 500 for a response that was sent again: it is told",
      {ONE_ANSWER, {RESET}, RESPONSE("r1", "hi"), STATUS("413 x"), ONE_ECHO},
-     .warns = "invocation response: status 413"},
-    {"500 for a response that was sent again",
-     {ONE_ANSWER, {RESET}, RESPONSE("r1", "hi"), STATUS("500 x")},
-     .fatal = "invocation response: status 500"},
+     WARNS("invocation response: status 413")},
     {"a reply whose body is cut off says enough: nothing is sent again",
      {ONE_ANSWER, SEND("HTTP/1.1 201 A\r\nContent-Length: 16\r\n\r\n{\"st"),
       {CLOSE}, ONE_ECHO}},
-    {"500 whose body is cut off",
-     {ONE_ANSWER, SEND("HTTP/1.1 500 A\r\nContent-Length: 16\r\n\r\n{\"st"),
-      {CLOSE}}, .fatal = "invocation response: status 500"},
     {"the reply to a response lost twice",
      {ONE_ANSWER, {CLOSE}, RESPONSE("r1", "hi"), {CLOSE}},
-     .fatal = "invocation response: the connection was lost"},
+     FATAL("invocation response: the connection was lost")},
     {"a response cut off half way",
-     {NEXT, EVENT("r1", 13, "large 8000000"), {PARTLY, .number = 100000}, {RESET}},
-     .fatal = "invocation response: the connection broke within the body", .probe = true},
+     {NEXT, EVENT("r1", 13, "large 8000000"), {COMES, "\r\n\r\n"}, {RESET}},
+     FATAL("invocation response: the connection broke within the body"), .probe = true},
     {"closed while the handler works, large response",
      {NEXT, EVENT("r1", 14, "closed 8000000"), {CLOSE},
       {ASKED, POST_ROUTE "r1/response"}, ACCEPTED, ONE_ECHO}, .probe = true},
     {"413 and a close while an echo is still being sent",
      {NEXT, SEND(HEAD("r1") "Content-Length: 8000000\r\n\r\n"), {FILL, .number = 8000000},
-      {PARTLY, .number = 100000},
+      {COMES, "\r\n\r\n"},
       SEND("HTTP/1.1 413 Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"), {CLOSE},
       ONE_ECHO},
-     .warns = "invocation response: status 413"},
+     WARNS("invocation response: status 413")},
     {"signals interrupt everything",
      {ONE_ECHO, NEXT, {PAUSE, .number = 50},
       SEND_SLOWLY(HEAD("r1") "Content-Length: 13\r\n\r\nlarge 8000000"),
@@ -608,21 +470,17 @@ static const struct test tests[] = {
     {"frozen and thawed while it waits",
      {NEXT, {SIGNAL, .number = SIGSTOP}, {PAUSE, .number = 300},
       {SIGNAL, .number = SIGCONT}, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), ACCEPTED}},
-    {"no time-out: silence of 1.5 seconds", {NEXT, {SILENCE, .number = 1500}, EVENT("r1", 2, "hi"),
+    {"no time-out: silence of 1.5 seconds", {NEXT, {PAUSE, .number = 1500}, EVENT("r1", 2, "hi"),
       RESPONSE("r1", "hi"), ACCEPTED}},
-    {"SIGTERM while it waits", {NEXT, {SIGNAL, .number = SIGTERM}}, .ended_by = SIGTERM},
-    {"SIGTERM before the first reply", {ONE_ECHO, NEXT, SEND("HTTP/1.1 2"),
-      {SIGNAL, .number = SIGTERM}},
-     .ended_by = SIGTERM},
-    {"SIGTERM to process 1", {ONE_ECHO, NEXT, {SIGNAL, .number = SIGTERM}}, .status = 143,
+    {"SIGTERM while it waits", {NEXT, {SIGNAL, .number = SIGTERM}}, .status = SIGTERM},
+    {"SIGTERM to process 1", {ONE_ECHO, NEXT, {SIGNAL, .number = SIGTERM}}, .status = EXIT(143),
      AS_PROCESS_1},
-    {"SIGINT to process 1", {NEXT, {SIGNAL, .number = SIGINT}}, .status = 130, AS_PROCESS_1},
     {"SIGINT to process 1, whose handler has an action of its own",
      {NEXT, {SIGNAL, .number = SIGINT}, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), ACCEPTED},
      .probe = true, .environment = {"PROBE_SIGNALS=1"}, AS_PROCESS_1},
-    {"SIGINT to another process", {NEXT, {SIGNAL, .number = SIGINT}}, .ended_by = SIGINT},
+    {"SIGINT to another process", {NEXT, {SIGNAL, .number = SIGINT}}, .status = SIGINT},
     {"a handler that crashes ends the process",
-     {NEXT, EVENT("r1", 5, "crash")}, .ended_by = SIGKILL, .probe = true},
+     {NEXT, EVENT("r1", 5, "crash")}, .status = SIGKILL, .probe = true},
 
     /* Response streaming. */
     {"a stream of three pieces, then a new connection",
@@ -632,11 +490,9 @@ static const struct test tests[] = {
       HAS("Transfer-Encoding", "chunked"), HAS("Content-Length", NULL),
       HAS("Content-Type", "text/plain"), HAS("Trailer",
        "Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body"),
-      HAS("Lambda-Runtime-Invocation-Id", "i1"), {TRAILED, ""},
+      HAS("Lambda-Runtime-Invocation-Id", "i1"),
       {COMES, "\r\n\r\n3\r\none\r\n3\r\ntwo\r\n1\r\n3\r\n0\r\n\r\n"}, ACCEPTED, {CLOSED},
       ONE_ECHO}, .probe = true},
-    {"an empty stream ends", {NEXT, EVENT("r1", 6, "stream"), RESPONSE("r1", ""),
-      HAS("Transfer-Encoding", "chunked"), ACCEPTED, {CLOSED}, ONE_ECHO}, .probe = true},
     {"what success() returns ends a stream", {NEXT, EVENT("r1", 18, "streamtail one two"),
       RESPONSE("r1", "onetwo"), ACCEPTED, {CLOSED}}, .probe = true},
     {"a prelude with its 8 NUL bytes", {NEXT, EVENT("r1", 9, "http body"),
@@ -645,10 +501,10 @@ static const struct test tests[] = {
       {CLOSED}}, .probe = true},
     {"an error behind the first byte: trailers", {NEXT, EVENT("r1", 14, "streamlate one"),
       RESPONSE("r1", "one"),
-      {TRAILED, "Lambda-Runtime-Function-Error-Type: Function.L?ate\r\n"
+      {COMES, "0\r\nLambda-Runtime-Function-Error-Type: Function.L?ate\r\n"
                 "Lambda-Runtime-Function-Error-Body: "
                 "eyJlcnJvclR5cGUiOiJGdW5jdGlvbi5MXHUwMDBhYXRlIiwic3RhY2tUcmFjZSI6W10sImVycm9y"
-                "TWVzc2FnZSI6ImJlXCJoaW5kIn0=\r\n"}, ACCEPTED, {CLOSED}, ONE_ECHO},
+                "TWVzc2FnZSI6ImJlXCJoaW5kIn0=\r\n\r\n"}, ACCEPTED, {CLOSED}, ONE_ECHO},
      .logs = "ERROR r1 Function.L\rate: be\"hind\n", .probe = true},
     {"an error before the first byte: an invocation error", {NEXT, EVENT("r1", 5, "early"),
       ERROR("r1", "Function.Early", "before"), HAS("Transfer-Encoding", NULL), ACCEPTED, ONE_ECHO},
@@ -657,21 +513,18 @@ static const struct test tests[] = {
      {NEXT, EVENT("r1", 16, "streamclosed one"), {CLOSE}, RESPONSE("r1", "one"), ACCEPTED,
       {CLOSED}}, .probe = true},
     {"a stream answered 413", {NEXT, EVENT("r1", 10, "stream one"), RESPONSE("r1", "one"),
-      STATUS("413 x"), {CLOSED}, ONE_ECHO}, .warns = "streamed response: status 413",
+      STATUS("413 x"), {CLOSED}, ONE_ECHO}, WARNS("streamed response: status 413"),
      .probe = true},
-    {"a stream answered 500", {NEXT, EVENT("r1", 10, "stream one"), RESPONSE("r1", "one"),
-      STATUS("500 x")},
-     .fatal = "streamed response: status 500", .probe = true},
     {"a stream whose reply is lost", {NEXT, EVENT("r1", 10, "stream one"), RESPONSE("r1", "one"),
-      {CLOSE}, ONE_ECHO}, .warns = "streamed response: all sent", .probe = true},
+      {CLOSE}, ONE_ECHO}, WARNS("streamed response: all sent"), .probe = true},
     {"a stream after bytes behind its event, which are no reply to it",
      {NEXT, SEND(HEAD("r1") "Content-Length: 10\r\n\r\nstream oneHTTP/1.1 500 x\r\n\r\n"), {CLOSED},
       RESPONSE("r1", "one"), ACCEPTED, {CLOSED}, ONE_ECHO}, .probe = true},
     {"a stream cut off behind its first piece, which goes out at once",
-     {NEXT, EVENT("r1", 15, "streamcut 1 2 3"), {PARTLY, .number = 10},
-      {COMES, "\r\n\r\n1\r\n1\r\n"}, {RESET}},
-     .status = 1, .logs = "ERROR r1 Function.Stream: cannot write\nFATAL r1 bootstrap: streamed "
-                          "response: the connection broke*\n",
+     {NEXT, EVENT("r1", 15, "streamcut 1 2 3"), {COMES, "\r\n\r\n1\r\n1\r\n"}, {RESET}},
+     .status = EXIT(1),
+     .logs = "ERROR r1 Function.Stream: cannot write\n"
+             "FATAL r1 bootstrap: streamed response: the connection broke*\n",
      .probe = true},
 
     /* What a function can call. */
@@ -680,11 +533,6 @@ static const struct test tests[] = {
       EVENT("r2", 7, "grab 10"), RESPONSE("r2", "10"), ACCEPTED, NEXT, EVENT("r3", 7, "grab 10"),
       RESPONSE("r3", "10"), ACCEPTED, NEXT, {MEMORY, .number = 2048}, EVENT("r4", 7, "grab 10"),
       RESPONSE("r4", "10"), ACCEPTED}, .probe = true},
-    {"log: text", {NEXT, EVENT("r1", 14, "log info a\nb\tc"), RESPONSE("r1", "logged"), ACCEPTED},
-     .logs = "INFO r1 a\rb\tc\n", .probe = true},
-    {"log: the other levels", {NEXT, EVENT("r1", 11, "log debug a"), RESPONSE("r1", "logged"),
-      ACCEPTED, NEXT, EVENT("r2", 10, "log warn b"), RESPONSE("r2", "logged"), ACCEPTED},
-     .logs = "DEBUG r1 a\nWARN r2 b\n", .probe = true},
     {"log: below the level", {NEXT, EVENT("r1", 10, "log info a"), RESPONSE("r1", "logged"),
       ACCEPTED, NEXT, EVENT("r2", 10, "log warn b"), RESPONSE("r2", "logged"), ACCEPTED, NEXT,
       EVENT("r3", 11, "log debug c"), RESPONSE("r3", "logged"), ACCEPTED, NEXT,
@@ -705,21 +553,17 @@ static const struct test tests[] = {
              "\"message\":\"bootstrap: invocation response: status 410: \\\"{}\\\": expected 202; "
              "*\"}\n",
      .environment = {"AWS_LAMBDA_LOG_FORMAT=JSON"}},
-    {"log: the runtime's own messages at the level",
-     {ONE_ANSWER, STATUS("410 x"), ONE_ECHO},
-     .warns = "status 410", .environment = {"AWS_LAMBDA_LOG_LEVEL=WARN"}},
     {"log: the runtime's own messages below the level",
      {ONE_ANSWER, STATUS("410 x"), ONE_ECHO},
      .environment = {"AWS_LAMBDA_LOG_LEVEL=FATAL"}},
 
     /* Workers: as many connections as AWS_LAMBDA_MAX_CONCURRENCY says. */
     {"concurrency 1", {TRACED("t")}, WORKERS("1")},
-    {"concurrency empty", {TRACED("t")}, WORKERS("")},
     {"concurrency 0", ONE_WORKER("0")},
-    {"concurrency -2", ONE_WORKER("-2")},
-    {"concurrency 2a", ONE_WORKER("2a")},
     {"concurrency 1601", ONE_WORKER("1601")},
     {"concurrency many", ONE_WORKER("many")},
+    {"concurrency 1600, the most", {NEXT, {SIGNAL, .number = SIGTERM}}, .status = SIGTERM,
+     .environment = {"AWS_LAMBDA_MAX_CONCURRENCY=1600"}, .needs = "test -z \"$RUN_WITH\""},
     {"workers work at once, and have no trace variable",
      {WAITS(3), WAITS(2), WAITS(1), WAITS(0), EVENT("r0", 2, "hi"), AT(1), EVENT("r1", 2, "ho"),
       AT(2), EVENT("r2", 2, "hu"), AT(3), EVENT("r3", 2, "ha"), RESPONSE("r3", "ha"), ACCEPTED,
@@ -728,12 +572,12 @@ static const struct test tests[] = {
     {"a worker that crashes is replaced; the other one goes on",
      {WAITS(1), WAITS(0), CRASHES, ONE_ECHO, AT(1), EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"),
       ACCEPTED},
-     .warns = "worker: it ended", WORKERS("2")},
+     .logs = "ERROR bootstrap: worker: it ended, *\n", WORKERS("2")},
     {"a worker that exits is replaced; the other one keeps its invocation",
      {WAITS(1), WAITS(0), AT(1), EVENT("r2", 7, "later 2"), AT(0), EVENT("r1", 6, "exit 3"),
       {CLOSED}, NEXT, AT(1), RESPONSE("r2", "xx"), ACCEPTED, AT(0), EVENT("r1", 2, "hi"),
       RESPONSE("r1", "hi"), ACCEPTED},
-     .warns = "worker: it ended", WORKERS("2")},
+     .logs = "ERROR bootstrap: worker: it ended, *\n", WORKERS("2")},
     {"workers that have served between their deaths are replaced for ever",
      {WAITS(1), WAITS(0), DIES_ANSWERING, ONE_ECHO, AT(1), EVENT("r1", 2, "hi"),
       RESPONSE("r1", "hi"), ACCEPTED},
@@ -742,20 +586,17 @@ static const struct test tests[] = {
      {WAITS(1), WAITS(0), CRASHES, NEXT, DIES_ANSWERING, NEXT, CRASHES, NEXT, DIES_ANSWERING, NEXT,
       CRASHES, NEXT, DIES_ANSWERING, NEXT, CRASHES, NEXT, DIES_ANSWERING, NEXT, CRASHES, NEXT,
       DIES_ANSWERING, AT(1), {CLOSED}},
-     .status = 1, .logs = "*it ended ten times*", WORKERS("2")},
+     .status = EXIT(1), .logs = "*it ended ten times*", WORKERS("2")},
     {"a worker whose initialization fails ends all at once",
      {AT(1), {ASKED, "POST /2018-06-01/runtime/init/error"}, AT(0),
       {ASKED, "POST /2018-06-01/runtime/init/error"}, ACCEPTED},
-     .status = 1, .logs = "*worker: it gave up*", .probe = true,
+     .status = EXIT(1), .logs = "*worker: it gave up*", .probe = true,
      .environment = {"AWS_LAMBDA_MAX_CONCURRENCY=2", "PROBE_FAIL=1"}},
-    {"a child from before is no worker", {WAITS(1), WAITS(0), {PAUSE, .number = 600},
-      EVENT("r1", 2, "hi"), RESPONSE("r1", "hi"), ACCEPTED, AT(1), EVENT("r1", 2, "hi"),
-      RESPONSE("r1", "hi"), ACCEPTED}, .leaves_a_child = true, WORKERS("2")},
     {"no worker outlives its parent", {WAITS(3), WAITS(2), WAITS(1), WAITS(0),
       {SIGNAL, .number = SIGKILL}, {CLOSED}, AT(1), {CLOSED}, AT(2), {CLOSED}, AT(3), {CLOSED}},
-     .ended_by = SIGKILL, WORKERS("4")},
+     .status = SIGKILL, WORKERS("4")},
     {"SIGTERM to process 1, which has workers", {WAITS(1), WAITS(0), {SIGNAL, .number = SIGTERM},
-      {CLOSED}, AT(1), {CLOSED}}, .status = 143, WORKERS("2"), AS_PROCESS_1},
+      {CLOSED}, AT(1), {CLOSED}}, .status = EXIT(143), WORKERS("2"), AS_PROCESS_1},
 
     /* Standard streams. */
     {"closed: neither a socket nor a file of the handler takes their place",
@@ -781,16 +622,14 @@ static const struct test tests[] = {
       {CLOSED}, {ASKED, "POST /2018-06-01/runtime/restore/error",
        ERROR_JSON("Runtime.AfterRestoreError", "no way back")},
       ACCEPTED},
-     .status = 1, .logs = "ERROR Runtime.AfterRestoreError: no way back\n"
+     .status = EXIT(1), .logs = "ERROR Runtime.AfterRestoreError: no way back\n"
                           "FATAL bootstrap: initialization of the function failed: "
                           "\"Runtime.AfterRestoreError\": *\n",
      .probe = true,
      .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start", "PROBE_FAIL_RESTORE=1"}},
     {"a restore refused", {{ASKED, RESTORE_ROUTE, ""}, STATUS("404 x")},
-     .fatal = "next restore: status 404",
+     FATAL("next restore: status 404"),
      .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start"}},
-    {"another initialization type", {ONE_ECHO},
-     .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand"}},
 
     /* Memory. */
     {"memory after 20 MiB and a few small events",
@@ -800,83 +639,13 @@ static const struct test tests[] = {
 };
 /* clang-format on */
 
-/* ---- What no script can say ---- */
-
-/* The first reply tells when the runtime is there. */
-static bool serve_echoes(struct run *r, unsigned echoes) {
-    static const struct step echo[] = {ONE_ECHO, {END}};
-    bool fine = true;
-    while (fine && echoes--)
-        fine = do_steps(r, echo);
-    return fine;
-}
-
-/* Emulators start the runtime first and listen a little later; the port is ours all the time. */
-static bool connects_to_a_late_server(struct run *r) {
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof any;
-    close(r->listener);
-    r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(r->listener, (struct sockaddr *)&any, length) != 0 ||
-        getsockname(r->listener, (struct sockaddr *)&any, &length) != 0)
-        return problem(r, "bind: %s", strerror(errno));
-    r->port = ntohs(any.sin_port);
-    start(r);
-    usleep(100000);
-    listen(r->listener, 1);
-    return serve_echoes(r, 1) && logged(r, NULL);
-}
-
-static unsigned children_of(pid_t pid) {
-    char path[64];
-    unsigned child, n = 0;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
-    FILE *children = fopen(path, "re");
-    while (children && fscanf(children, "%u", &child) == 1)
-        n++;
-    if (children)
-        fclose(children);
-    return n;
-}
-
-/* As many as Lambda may ask for, though most of them wait in vain to be let in here. */
-static bool starts_the_most_workers(struct run *r) {
-    enum { MOST = 1600 };
-    unsigned workers = 0;
-    start(r);
-    for (int waited = 0; workers < MOST && waited < PATIENCE_MS; waited += 20) {
-        usleep(20000);
-        workers = children_of(r->pid);
-    }
-    return (workers == MOST || problem(r, "%u workers", workers)) && logged(r, NULL);
-}
-
-static bool leaks_nothing(struct run *r) {
-    start(r);
-    bool fine = serve_echoes(r, ECHOES / 100);
-    size_t memory = memory_kib(r->pid, "status", "VmRSS");
-    unsigned opened = open_descriptors(r->pid);
-    fine = fine && serve_echoes(r, ECHOES - ECHOES / 100);
-    size_t memory_after = memory_kib(r->pid, "status", "VmRSS");
-    if (fine && (memory_after > memory || open_descriptors(r->pid) != opened))
-        fine = problem(r, "%zu KiB became %zu KiB", memory, memory_after);
-    return fine && logged(r, NULL);
-}
-
-static const struct test tests_by_hand[] = {
-    {"a late server", .play = connects_to_a_late_server},
-    {"the most workers", .play = starts_the_most_workers,
-     .environment = {"AWS_LAMBDA_MAX_CONCURRENCY=1600"},
-     .needs = "test -z \"$RUN_WITH\" && test -r /proc/self/task/$$/children"},
-    {"100,000 invocations", .play = leaks_nothing, .needs = "test -z \"$RUN_WITH\""},
-};
-
 /* ---- All of them ---- */
 
 static unsigned passed, failed, skipped;
 
-static void run_all(const struct test *all, size_t count, const char *only) {
-    for (const struct test *t = all; t < all + count && failed < FAILURES_MAX; t++) {
+static void run_all(const char *only) {
+    const struct test *end = tests + sizeof tests / sizeof *tests;
+    for (const struct test *t = tests; t < end && failed < FAILURES_MAX; t++) {
         if ((only && !strstr(t->name, only)) || (t->probe && strcmp(probe, "-") == 0))
             continue;
         if (t->needs && system(t->needs) != 0) {
@@ -901,8 +670,7 @@ int main(int count, char **arguments) {
     probe = arguments[2];
     if (arguments[3] && !getenv("RUN_WITH"))
         patience_ms = 900; /* who names a case looks on, and has the verdict within a second */
-    run_all(tests, sizeof tests / sizeof *tests, arguments[3]);
-    run_all(tests_by_hand, sizeof tests_by_hand / sizeof *tests_by_hand, arguments[3]);
+    run_all(arguments[3]);
     if (passed + failed + skipped == 0) {
         fprintf(stderr, "end_to_end: no case has %s in its name\n", arguments[3]);
         return 2;
