@@ -24,6 +24,7 @@ enum { PATIENCE_MS = 20000, FAILURES_MAX = 20 };
 #define X4K X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256 X256
 #define X60K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K X4K
 #define X64K X60K X4K
+#define PADDING(n) {BYTES, X64K, .length = n}
 #define ONE_ECHO NEXT, EVENT("echo-1", 5, "hello"), RESPONSE("echo-1", "hello"), ACCEPTED
 #define ONE_ANSWER NEXT, EVENT("r1", 2, "hi"), RESPONSE("r1", "hi") /* to which the case replies */
 #define NO_EVENT SEND("HTTP/1.1 204 No Content\r\n\r\n")
@@ -52,11 +53,11 @@ enum { PATIENCE_MS = 20000, FAILURES_MAX = 20 };
 #define AS_PROCESS_1 .process_1 = true, .needs = "unshare -pf true 2>/dev/null"
 /* All that an event may have, and the head of the reply to its answer. */
 #define LARGEST_EVENT                                                                              \
-    NEXT, SEND(HEAD("r1") CHUNKED "X: "), {PADDING, .number = 65449}, SEND("\r\n\r\n2000000;"),    \
-    {PADDING, .number = 65526}, SEND("\r\n"), {FILL, .number = 33554432},                          \
-    SEND("\r\n0\r\nT: "), {PADDING, .number = 65529}, SEND("\r\n\r\n"),                           \
-    {ECHOED, .number = 33554432}, SEND("HTTP/1.1 200 A\r\n" CHUNKED "X: "),                        \
-    {PADDING, .number = 65485}, SEND("\r\n\r\n")
+    NEXT, SEND(HEAD("r1") CHUNKED "X: "), PADDING(65449), SEND("\r\n\r\n2000000;"),    \
+    PADDING(65526), SEND("\r\n"), FILL(33554432),                          \
+    SEND("\r\n0\r\nT: "), PADDING(65529), SEND("\r\n\r\n"),                           \
+    ECHOED("r1", 33554432), SEND("HTTP/1.1 200 A\r\n" CHUNKED "X: "),                        \
+    PADDING(65485), SEND("\r\n\r\n")
 /* A status that the server answers a response with, after which the runtime goes on. */
 #define GOES_ON(status)                                                                            \
     {ONE_ANSWER, STATUS(status), ONE_ECHO}, WARNS("invocation response: status " status)
@@ -100,6 +101,7 @@ static const struct test tests[] = {
      MISUNDERSTOOD("http://lambda.example/path", "IPv4 number")},
     {"address HTTPS://lambda.example", MISUNDERSTOOD("HTTPS://lambda.example", "https")},
     {"address http://[::]:9000/.rt", MISUNDERSTOOD("http://[::]:9000/.rt", "IPv6")},
+    {"a late server", {ONE_ECHO}, .late = true},
     {"nothing listens", FATAL("connection refused: \"127.0.0.1:1\""),
      .environment = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"}},
     {"nothing listens at localhost",
@@ -343,6 +345,8 @@ static const struct test tests[] = {
      REFUSED("HTTP/1.1 200 \0OK\r\n\r\n", "a control character")},
     {"refused: a blank before the colon",
      REFUSED(HEAD("r1") "Content-Length : 2\r\n\r\nhi", "a field line")},
+    {"refused: an empty name", REFUSED(HEAD("r1") ": 2\r\n\r\nhi", "a field line")},
+    {"refused: a name that is no token", REFUSED(HEAD("r1") "a(b): 2\r\n\r\nhi", "a field line")},
     {"refused: a malformed trailer section",
      REFUSED(HEAD("r1") CHUNKED "\r\n2\r\nhi\r\n0\r\nno colon\r\n\r\n", "a field line")},
     {"refused: two request ids",
@@ -355,6 +359,8 @@ static const struct test tests[] = {
     {"refused: two lengths",
      REFUSED(HEAD("r1") "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
       "a field that must not be repeated")},
+    {"refused: an empty length",
+     REFUSED(HEAD("r1") "Content-Length:\r\n\r\nhi", "a Content-Length")},
     {"refused: a length beyond 64 bits",
      REFUSED(HEAD("r1") "Content-Length: 18446744073709551618\r\n\r\nhi", "a Content-Length")},
     {"refused: both framings",
@@ -381,16 +387,16 @@ static const struct test tests[] = {
 
     /* Sizes. */
     {"a head of 64 KiB and a byte is refused",
-     {NEXT, SEND(HEAD("r1") "X: "), {PADDING, .number = 65478}, SEND("\r\n\r\n")},
+     {NEXT, SEND(HEAD("r1") "X: "), PADDING(65478), SEND("\r\n\r\n")},
      FATAL("next invocation: a head or trailer section of more")},
     {"refused: interim replies of more than 64 KiB in all",
      REFUSED("HTTP/1.1 100 C\r\nX: " X60K "\r\n\r\nHTTP/1.1 200 " X4K X4K,
       "a head or trailer section of more")},
     {"6 MB in one chunk, as Lambda sends it",
-     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5fff95\r\n"), {FILL, .number = 0x5fff95},
-      SEND("\r\n0\r\n\r\n"), {ECHOED, .number = 0x5fff95}, ACCEPTED, ONE_ECHO}},
+     {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5fff95\r\n"), FILL(0x5fff95),
+      SEND("\r\n0\r\n\r\n"), ECHOED("r1", 0x5fff95), ACCEPTED, ONE_ECHO}},
     {"a byte more than 32 MiB until the connection ends",
-     {NEXT, SEND(HEAD("r1") "\r\n"), {FILL, .number = 33554433}, {CLOSED},
+     {NEXT, SEND(HEAD("r1") "\r\n"), FILL(33554433), {CLOSED},
       ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED, ONE_ECHO},
      .logs = TOO_LARGE},
     {"a byte more than 32 MiB in two chunks",
@@ -402,10 +408,10 @@ static const struct test tests[] = {
       ERROR("r1", "Runtime.EventTooLarge", "The event is larger than 32 MiB."), ACCEPTED,
       ONE_ECHO}, .logs = TOO_LARGE},
     {"32 MiB with all around it of 64 KiB, and a reply likewise, is received and answered once",
-     {LARGEST_EVENT, SEND("fffb;"), {PADDING, .number = 65529}, SEND("\r\n"),
-      {PADDING, .number = 65531}, SEND("\r\n0\r\n\r\n"), ONE_ECHO}, .connections = 1},
+     {LARGEST_EVENT, SEND("fffb;"), PADDING(65529), SEND("\r\n"),
+      PADDING(65531), SEND("\r\n0\r\n\r\n"), ONE_ECHO}, .connections = 1},
     {"the same, with a reply that would leave no room for its end, which is given up",
-     {LARGEST_EVENT, SEND("2000000;"), {PADDING, .number = 65526}, SEND("\r\n"), {CLOSED},
+     {LARGEST_EVENT, SEND("2000000;"), PADDING(65526), SEND("\r\n"), {CLOSED},
       ONE_ECHO}, .connections = 2},
     {"an event too large, of an invocation without an id",
      {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n")},
@@ -421,11 +427,11 @@ static const struct test tests[] = {
     {"a torn event is asked for again, with a length",
      {NEXT, EVENT("r1", 5, "hell"), {CLOSE}, NEXT, EVENT("r1", 5, "he"), {RESET}, ONE_ECHO}},
     {"a torn event of 20 MiB is asked for again",
-     {NEXT, SEND(HEAD("r1") "Content-Length: 20971520\r\n\r\n"), {FILL, .number = 20000000},
+     {NEXT, SEND(HEAD("r1") "Content-Length: 20971520\r\n\r\n"), FILL(20000000),
       {CLOSE}, NEXT, SEND(HEAD("r1") "Content-Length: 20971520\r\n\r\n"),
-      {FILL, .number = 20000000}, {CLOSE}, NEXT,
+      FILL(20000000), {CLOSE}, NEXT,
       SEND(HEAD("r1") "Content-Length: 20971520\r\n\r\n"),
-      {FILL, .number = 20971520}, {ECHOED, .number = 20971520}, ACCEPTED, ONE_ECHO}},
+      FILL(20971520), ECHOED("r1", 20971520), ACCEPTED, ONE_ECHO}},
     {"a torn event is asked for again, in the middle of a chunk",
      {NEXT, SEND(HEAD("r1") CHUNKED "\r\n5\r\nhell"), {CLOSE}, ONE_ECHO}},
     {"a torn event is asked for again, before the end of the trailer section",
@@ -456,7 +462,7 @@ static const struct test tests[] = {
      {NEXT, EVENT("r1", 14, "closed 8000000"), {CLOSE},
       {ASKED, POST_ROUTE "r1/response"}, ACCEPTED, ONE_ECHO}, .probe = true},
     {"413 and a close while an echo is still being sent",
-     {NEXT, SEND(HEAD("r1") "Content-Length: 8000000\r\n\r\n"), {FILL, .number = 8000000},
+     {NEXT, SEND(HEAD("r1") "Content-Length: 8000000\r\n\r\n"), FILL(8000000),
       {COMES, "\r\n\r\n"},
       SEND("HTTP/1.1 413 Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"), {CLOSE},
       ONE_ECHO},
@@ -528,11 +534,6 @@ static const struct test tests[] = {
      .probe = true},
 
     /* What a function can call. */
-    {"memory that was allocated goes back, too",
-     {NEXT, EVENT("r1", 12, "grab 8000000"), RESPONSE("r1", "8000000"), ACCEPTED, NEXT,
-      EVENT("r2", 7, "grab 10"), RESPONSE("r2", "10"), ACCEPTED, NEXT, EVENT("r3", 7, "grab 10"),
-      RESPONSE("r3", "10"), ACCEPTED, NEXT, {MEMORY, .number = 2048}, EVENT("r4", 7, "grab 10"),
-      RESPONSE("r4", "10"), ACCEPTED}, .probe = true},
     {"log: below the level", {NEXT, EVENT("r1", 10, "log info a"), RESPONSE("r1", "logged"),
       ACCEPTED, NEXT, EVENT("r2", 10, "log warn b"), RESPONSE("r2", "logged"), ACCEPTED, NEXT,
       EVENT("r3", 11, "log debug c"), RESPONSE("r3", "logged"), ACCEPTED, NEXT,
@@ -612,9 +613,9 @@ static const struct test tests[] = {
      .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start"}},
     {"a restore with a body, which leaves room for the largest event",
      {{ASKED, RESTORE_ROUTE, ""}, SEND("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
-      {FILL, .number = 1000000}, {CLOSED},
-      NEXT, SEND(HEAD("r1") "Content-Length: 33554432\r\n\r\n"), {FILL, .number = 33554432},
-      {ECHOED, .number = 33554432}, ACCEPTED, ONE_ECHO},
+      FILL(1000000), {CLOSED},
+      NEXT, SEND(HEAD("r1") "Content-Length: 33554432\r\n\r\n"), FILL(33554432),
+      ECHOED("r1", 33554432), ACCEPTED, ONE_ECHO},
      .environment = {"AWS_LAMBDA_INITIALIZATION_TYPE=snap-start"}},
     {"a restore that fails",
      {{ASKED, RESTORE_ROUTE, ""},
@@ -633,8 +634,8 @@ static const struct test tests[] = {
 
     /* Memory. */
     {"memory after 20 MiB and a few small events",
-     {NEXT, SEND(HEAD("r1") "Content-Length: 20971520\r\n\r\n"), {FILL, .number = 20971520},
-      {ECHOED, .number = 20971520}, ACCEPTED, ONE_ECHO, ONE_ECHO, ONE_ECHO, NEXT,
+     {NEXT, SEND(HEAD("r1") "Content-Length: 20971520\r\n\r\n"), FILL(20971520),
+      ECHOED("r1", 20971520), ACCEPTED, ONE_ECHO, ONE_ECHO, ONE_ECHO, NEXT,
       {MEMORY, .number = 2048}, EVENT("1", 1, "x"), RESPONSE("1", "x"), ACCEPTED}},
 };
 /* clang-format on */
@@ -666,6 +667,7 @@ int main(int count, char **arguments) {
     for (int inherited = STDERR_FILENO + 1; inherited < 256; inherited++)
         close(inherited); /* or a case would take it for one that the runtime has leaked */
     setvbuf(stdout, NULL, _IOLBF, 0);
+    fill();
     bootstrap = arguments[1];
     probe = arguments[2];
     if (arguments[3] && !getenv("RUN_WITH"))

@@ -147,9 +147,6 @@ static struct outcome end_by_itself(const struct order *order) {
 static struct outcome log_words(const struct order *order) {
     struct text words = order->rest, level;
     cut(&words, ' ', &level);
-    memset(answer, '\n', sizeof answer);
-    if (equal(words, S("long")))
-        words = (struct text){answer, 100000};
     if (equal(level, S("debug")))
         log_debug(order->invocation, words);
     if (equal(level, S("info")))
@@ -159,17 +156,6 @@ static struct outcome log_words(const struct order *order) {
     if (equal(level, S("error")))
         log_error(order->invocation, words);
     return success(S("logged"));
-}
-
-/* ---- Memory ---- */
-
-static struct outcome use_memory_of_length(const struct order *order) {
-    size_t length = number_in(order->rest);
-    struct buffer grabbed = allocate_buffer(order->invocation, length);
-    if (grabbed.capacity != length || grabbed.overflow || grabbed.length)
-        return failure(S("Function.Memory"), S("refused"));
-    memset(grabbed.data, 1, grabbed.capacity);
-    return success(order->rest);
 }
 
 /* ---- Streams ---- */
@@ -216,12 +202,11 @@ static const struct {
     {"trace", show_variable},   /* _X_AMZN_TRACE_ID */
     {"another", show_variable}, /* ANOTHER */
     {"open", open_a_file},
-    {"sh", run_shell},       /* SCRIPT: with what it prints */
-    {"print", print_words},  /* TEXT: on standard output, by stdio, and then a line of the log */
-    {"exit", end_by_itself}, /* STATUS */
-    {"log", log_words},      /* LEVEL TEXT, where `long` stands for a long one */
-    {"grab", use_memory_of_length}, /* LENGTH */
-    {"stream", stream_words},       /* WORD...: each a piece */
+    {"sh", run_shell},        /* SCRIPT: with what it prints */
+    {"print", print_words},   /* TEXT: on standard output, by stdio, and then a line of the log */
+    {"exit", end_by_itself},  /* STATUS */
+    {"log", log_words},       /* LEVEL TEXT */
+    {"stream", stream_words}, /* WORD...: each a piece */
     {"streamtail", stream_words},   /* the last one is returned */
     {"streamlate", stream_words},   /* fails behind the last one */
     {"streamclosed", stream_words}, /* begins when the server has closed */

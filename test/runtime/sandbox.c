@@ -3,10 +3,11 @@
  *   sandbox END_TO_END BOOTSTRAP    every case of end_to_end.c that needs no probe, each by
  *   sandbox BOOTSTRAP               which takes the executable's place
  *
- * The file is static; no segment can be both written and executed, nor can the stack be executed. The
- * process has 1,024 descriptors, 128 MiB of address space and the system calls of the table, those of
- * workers only where the case has several. A seccomp filter kills it at any other: none of them opens,
- * makes or changes a file. Calls that are younger than Linux 4.14 answer ENOSYS, as they would there.
+ * The file is static; no segment can be both written and executed, nor can the stack be executed.
+ * The process has 1,024 descriptors, 128 MiB of address space and the system calls of the table,
+ * those of workers only where the case has several. A seccomp filter kills it at any other: none of
+ * them opens, makes or changes a file. Calls younger than Linux 4.14 answer ENOSYS, as they would
+ * there.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE

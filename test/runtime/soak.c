@@ -18,18 +18,6 @@ enum {
 
 #include <sys/prctl.h>
 
-/* ---- Chance ---- */
-
-static uint64_t chance;
-
-/* From 0 to n - 1; xorshift64*. */
-static uint64_t any(uint64_t n) {
-    chance ^= chance >> 12;
-    chance ^= chance << 25;
-    chance ^= chance >> 27;
-    return (chance * 2685821657736338717u >> 16) % n;
-}
-
 /* From 0 to most, as often small as large. */
 static size_t any_size(size_t most) {
     return (size_t)any((1u << any(24)) % (most + 1) + 1);
@@ -37,7 +25,6 @@ static size_t any_size(size_t most) {
 
 /* ---- One event ---- */
 
-static char data[2 * EVENT_MAX]; /* an event is a part of it */
 static unsigned long long events, bytes_echoed, breaks;
 
 static void break_off(struct run *r, bool reset) {
@@ -93,7 +80,7 @@ static bool echo(struct run *r, size_t length, bool faults) {
     static const struct step cut = SEND("HTTP/1.1 202"), refused = STATUS("403 Forbidden"),
                              accepted[] = {ACCEPTED, SEND("HTTP/1.1 202 A\r\nTransfer-Encoding: "
                                                           "chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n")};
-    const char *event = data + any(EVENT_MAX);
+    const char *event = filler + any(EVENT_MAX);
     if (!serve_event(r, event, length, faults))
         return false;
     uint64_t fault = faults ? any(16) : 15; /* one at most: a response is sent twice at most */
@@ -175,8 +162,7 @@ int main(int count, char **arguments) {
     printf("seed %llu\n", seed);
     limit_us = (uint64_t)(minutes * 60e6);
     chance = seed * 2654435761u + 1;
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (char)any(256);
+    fill();
     bootstrap = arguments[1];
     bool fine = passes(&soak);
     printf("%llu events, %.1f GB echoed, %llu connections broken, %zu KiB resident\n", events,
