@@ -64,7 +64,7 @@ struct step {
         FIELD,   /* of that request: name in `text`, value in `body`, NULL if it must be absent */
         BYTES,   /* send `length` bytes of `text` */
         TRICKLE, /* the same byte by byte, each in a segment of its own */
-        PAUSE,   /* `number` milliseconds */
+        PAUSE,   /* `number` milliseconds, in which the runtime waits if a reply is due to it */
         CLOSE,   /* the connection: end of stream */
         RESET,   /* the connection: RST */
         CLOSED,  /* expect that the runtime closes it */
@@ -322,8 +322,8 @@ static bool do_step(struct run *r, const struct step *s) {
     case TRICKLE:
         return trickle(r, s);
     case PAUSE:
-        usleep((useconds_t)s->number * 1000);
-        return true;
+        return !readable(r->waiting ? r->connection : -1, (int)s->number) ||
+               problem(r, "the runtime does not wait");
     case CLOSE:
     case RESET:
         drop_connection(r, s->kind == RESET);
