@@ -3,7 +3,7 @@
  *
  *   end_to_end BOOTSTRAP PROBE [PART OF A CASE'S NAME]
  *
- * With - for the probe, the cases that need it are left out. $RUN_WITH stands before both
+ * With - for the probe, the cases that need it are left out. A program in $RUN_WITH starts both
  * executables, such as qemu-aarch64-static.
  *
  * SPDX-License-Identifier: MIT-0 */
