@@ -562,7 +562,7 @@ static const struct test tests[] = {
     {"concurrency 1", {TRACED("t")}, WORKERS("1")},
     {"concurrency 0", ONE_WORKER("0")},
     {"concurrency 1601", ONE_WORKER("1601")},
-    {"concurrency many", ONE_WORKER("many")},
+    {"concurrency 2a", ONE_WORKER("2a")},
     {"concurrency 1600, the most", {NEXT, {SIGNAL, .number = SIGTERM}}, .status = SIGTERM,
      .environment = {"AWS_LAMBDA_MAX_CONCURRENCY=1600"}, .needs = "test -z \"$RUN_WITH\""},
     {"workers work at once, and have no trace variable",
