@@ -499,6 +499,8 @@ static const struct test tests[] = {
       HAS("Lambda-Runtime-Invocation-Id", "i1"),
       {COMES, "\r\n\r\n3\r\none\r\n3\r\ntwo\r\n1\r\n3\r\n0\r\n\r\n"}, ACCEPTED, {CLOSED},
       ONE_ECHO}, .probe = true},
+    {"an empty stream ends", {NEXT, EVENT("r1", 6, "stream"), RESPONSE("r1", ""),
+      HAS("Transfer-Encoding", "chunked"), ACCEPTED, {CLOSED}, ONE_ECHO}, .probe = true},
     {"what success() returns ends a stream", {NEXT, EVENT("r1", 18, "streamtail one two"),
       RESPONSE("r1", "onetwo"), ACCEPTED, {CLOSED}}, .probe = true},
     {"a prelude with its 8 NUL bytes", {NEXT, EVENT("r1", 9, "http body"),
@@ -534,6 +536,9 @@ static const struct test tests[] = {
      .probe = true},
 
     /* What a function can call. */
+    {"log: the other levels", {NEXT, EVENT("r1", 11, "log debug a"), RESPONSE("r1", "logged"),
+      ACCEPTED, NEXT, EVENT("r2", 10, "log warn b"), RESPONSE("r2", "logged"), ACCEPTED},
+     .logs = "DEBUG r1 a\nWARN r2 b\n", .probe = true},
     {"log: below the level", {NEXT, EVENT("r1", 10, "log info a"), RESPONSE("r1", "logged"),
       ACCEPTED, NEXT, EVENT("r2", 10, "log warn b"), RESPONSE("r2", "logged"), ACCEPTED, NEXT,
       EVENT("r3", 11, "log debug c"), RESPONSE("r3", "logged"), ACCEPTED, NEXT,
