@@ -237,6 +237,10 @@ static const struct test tests[] = {
     {"an error below the level of the log",
      {NEXT, EVENT("r1", 8, "fail A b"), ERROR("r1", "A", "b"), ACCEPTED}, .probe = true,
      .environment = {"AWS_LAMBDA_LOG_LEVEL=FATAL"}},
+    {"an error that is longer than a line of the log",
+     {NEXT, SEND(HEAD("r1") "Content-Length: 65543\r\n\r\nfail A "), PADDING(65536),
+      {ASKED, POST_ROUTE "r1/error"}, ACCEPTED},
+     .logs = "ERROR r1 A: " X16 "*\n", .probe = true},
     {"an error of any bytes",
      {NEXT, EVENT("r1", 24, "fail a\r\nb\x7f: \xc3\xa9 \x01\x1f\t\xff\xc3(\xed\xa0\x80"),
       ERROR("r1", "a\\u000d\\u000ab\\u007f:",
@@ -577,6 +581,7 @@ static const struct test tests[] = {
 
     /* Workers: as many connections as AWS_LAMBDA_MAX_CONCURRENCY says. */
     {"concurrency 1", {TRACED("t")}, WORKERS("1")},
+    {"concurrency empty", {TRACED("t")}, WORKERS("")},
     {"concurrency 0", ONE_WORKER("0")},
     {"concurrency 1601", ONE_WORKER("1601")},
     {"concurrency 2a", ONE_WORKER("2a")},
