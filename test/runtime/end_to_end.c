@@ -185,6 +185,7 @@ static const struct test tests[] = {
     {"request id with a question mark", {NEXT, EVENT("a?b", 2, "hi")}, FATAL("\"a?b\"")},
     {"request id with a hash", {NEXT, EVENT("a#b", 2, "hi")}, FATAL("\"a#b\"")},
     {"request id with a percent sign", {NEXT, EVENT("a%b", 2, "hi")}, FATAL("\"a%b\"")},
+    {"request id beyond ASCII", {NEXT, EVENT("\xc3\xa9", 2, "hi")}, FATAL("\"\xc3\xa9\"")},
     {"no request id", {NEXT, SEND("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")},
      FATAL("Lambda-Runtime-Aws-Request-Id: it is missing")},
     {"the trace id is set, changed and unset",
