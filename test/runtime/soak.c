@@ -9,6 +9,7 @@
 enum {
     EVENT_MAX = 6 << 20,
     PATIENCE_MS = 20000,
+    RESIDENT_MAX_KIB = 2048,
     GROWTH_MAX_KIB = 64,
     SMALL = 1000,
     ONE_SEND_MAX = 16 * 1024 /* a response that the kernel takes whole, from bootstrap.c */
@@ -128,7 +129,8 @@ static bool has_not_grown(struct run *r) {
         first_kib = kib;
         first_descriptors = descriptors;
     }
-    return (kib && kib <= first_kib + GROWTH_MAX_KIB && descriptors == first_descriptors) ||
+    return (kib && kib <= RESIDENT_MAX_KIB && kib <= first_kib + GROWTH_MAX_KIB &&
+            descriptors == first_descriptors) ||
            problem(r, "%zu KiB and %u descriptors at first became %zu and %u", first_kib,
                    first_descriptors, kib, descriptors);
 }
