@@ -22,80 +22,53 @@
 
 /* ---- The faults ---- */
 
-enum call {
-    SOCKET,
-    CONNECT,
-    WRITEV,
-    RECV, /* these four have to work some time */
-    SETSOCKOPT,
-    SHUTDOWN,
-    CLOSE,
-    POLL,
-    MADVISE,
-    LOG, /* writev, too, but to standard error */
-    CLOCK_GETTIME,
-    MMAP,
-    FORK,
-    GETPPID,
-    WAITPID,
-    PRCTL,
-    UNSHARE,
-    CALLS
-};
-
-static const char *const names[CALLS] = {
-    "socket", "connect", "writev",  "recv",  "setsockopt",    "shutdown",
-    "close",  "poll",    "madvise", "log",   "clock_gettime", "mmap",
-    "fork",   "getppid", "waitpid", "prctl", "unshare"};
-
 /* What an error says of the connection: nothing, or that it is no more. FATAL: without this call
  * the environment cannot be what it was asked for. The rest are no errors. */
 enum effect { STAYS, BREAKS, FATAL, SHORT, HALF, HALF_THEN_BREAKS, ENDS };
 
 /* Of the errors that a call can have: each that bootstrap.c tells apart, and one for all others. */
 static const struct fault {
-    enum call call;
-    const char *name;
+    const char *call, *name; /* log: writev, too, but to standard error */
     int error;
     enum effect effect;
 } faults[] = {
 #define FAULT(call, error, effect) \
     { call, #error, error, effect }
-    FAULT(SOCKET, EMFILE, STAYS),
-    FAULT(CONNECT, ECONNREFUSED, STAYS),
-    FAULT(CONNECT, EINTR, STAYS),
-    FAULT(SETSOCKOPT, ENOBUFS, STAYS),
-    FAULT(WRITEV, EINTR, STAYS),
-    FAULT(WRITEV, ENOBUFS, STAYS),
-    FAULT(WRITEV, EPIPE, BREAKS),
-    {WRITEV, "1-byte", 0, SHORT},
-    {WRITEV, "half", 0, HALF},
-    {WRITEV, "half,reset", 0, HALF_THEN_BREAKS},
-    FAULT(RECV, EAGAIN, STAYS),
-    FAULT(RECV, ECONNRESET, BREAKS),
-    FAULT(RECV, EINTR, STAYS),
-    FAULT(RECV, ENOMEM, STAYS),
-    {RECV, "1-byte", 0, SHORT},
-    {RECV, "half", 0, HALF},
-    {RECV, "half,reset", 0, HALF_THEN_BREAKS},
-    {RECV, "end", 0, ENDS},
-    FAULT(SHUTDOWN, ENOTCONN, STAYS),
-    FAULT(CLOSE, EIO, STAYS),
-    FAULT(POLL, EINTR, STAYS),
-    FAULT(MADVISE, ENOMEM, STAYS),
-    FAULT(LOG, EAGAIN, STAYS),
-    FAULT(LOG, EINTR, STAYS),
-    {LOG, "1-byte", 0, SHORT},
-    FAULT(CLOCK_GETTIME, EINVAL, STAYS),
-    FAULT(MMAP, ENOMEM, FATAL),
-    FAULT(FORK, EAGAIN, FATAL),
-    {GETPPID, "orphaned", 0, FATAL},
-    FAULT(WAITPID, ECHILD, FATAL),
-    FAULT(WAITPID, EINTR, STAYS),
-    {WAITPID, "stranger", 0, STAYS}, /* process 1 of a container inherits the orphans of others */
-    FAULT(PRCTL, EINVAL, STAYS),
-    FAULT(UNSHARE, EINVAL, FATAL), /* there is a thread */
-    FAULT(UNSHARE, EPERM, STAYS),
+    FAULT("socket", EMFILE, STAYS),
+    FAULT("connect", ECONNREFUSED, STAYS),
+    FAULT("connect", EINTR, STAYS),
+    FAULT("setsockopt", ENOBUFS, STAYS),
+    FAULT("writev", EINTR, STAYS),
+    FAULT("writev", ENOBUFS, STAYS),
+    FAULT("writev", EPIPE, BREAKS),
+    {"writev", "1-byte", 0, SHORT},
+    {"writev", "half", 0, HALF},
+    {"writev", "half,reset", 0, HALF_THEN_BREAKS},
+    FAULT("recv", EAGAIN, STAYS),
+    FAULT("recv", ECONNRESET, BREAKS),
+    FAULT("recv", EINTR, STAYS),
+    FAULT("recv", ENOMEM, STAYS),
+    {"recv", "1-byte", 0, SHORT},
+    {"recv", "half", 0, HALF},
+    {"recv", "half,reset", 0, HALF_THEN_BREAKS},
+    {"recv", "end", 0, ENDS},
+    FAULT("shutdown", ENOTCONN, STAYS),
+    FAULT("close", EIO, STAYS),
+    FAULT("poll", EINTR, STAYS),
+    FAULT("madvise", ENOMEM, STAYS),
+    FAULT("log", EAGAIN, STAYS),
+    FAULT("log", EINTR, STAYS),
+    {"log", "1-byte", 0, SHORT},
+    FAULT("clock_gettime", EINVAL, STAYS),
+    FAULT("mmap", ENOMEM, FATAL),
+    FAULT("fork", EAGAIN, FATAL),
+    {"getppid", "orphaned", 0, FATAL},
+    FAULT("waitpid", ECHILD, FATAL),
+    FAULT("waitpid", EINTR, STAYS),
+    {"waitpid", "stranger", 0, STAYS}, /* process 1 of a container inherits the orphans of others */
+    FAULT("prctl", EINVAL, STAYS),
+    FAULT("unshare", EINVAL, FATAL), /* there is a thread */
+    FAULT("unshare", EPERM, STAYS),
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
 
@@ -177,7 +150,9 @@ static bool for_ever;
 
 /* What its process hands over to the one that counts. */
 struct report {
-    unsigned calls[CALLS], workers; /* that were started */
+    unsigned connects, workers; /* attempts to connect, workers that were started */
+    unsigned calls;             /* of the kind whose fault is tried */
+    bool met;                   /* that fault */
     char problem[200];
     bool waits, exited; /* how it ended */
     bool broken;        /* an answer broke off within its body: Lambda says 403 from now on */
@@ -200,15 +175,17 @@ static _Noreturn void wrong(const char *what, unsigned number) {
 }
 
 /* The fault that this call is to meet, if any. */
-static const struct fault *meet(enum call call) {
-    unsigned place = report->calls[call]++;
+static const struct fault *meet(const char *call) {
     if (++all_calls > CALLS_MAX)
         wrong("goes round for ever", all_calls);
-    bool here = the_fault && the_fault->call == call &&
-                (place == the_place || (for_ever && place > the_place));
-    if (here)
-        errno = the_fault->error;
-    return here ? the_fault : NULL;
+    if (!the_fault || strcmp(the_fault->call, call) != 0)
+        return NULL;
+    unsigned place = report->calls++;
+    if (place < the_place || (place > the_place && !for_ever))
+        return NULL;
+    report->met = true;
+    errno = the_fault->error;
+    return the_fault;
 }
 
 /* ---- The model of Lambda ---- */
@@ -351,7 +328,7 @@ static void require_open(int descriptor) {
 
 static int double_socket(void) {
     static int free_number; /* of a standard stream; whoever is given it leaves it open */
-    if (meet(SOCKET))
+    if (meet("socket"))
         return -1;
     if (scenario->streams_closed && free_number < DESCRIPTOR)
         return free_number++;
@@ -363,7 +340,8 @@ static int double_socket(void) {
 
 static int double_connect(int descriptor) {
     require_open(descriptor);
-    if (meet(CONNECT))
+    report->connects++;
+    if (meet("connect"))
         return -1;
     if (peer.connected)
         wrong("connects twice", (unsigned)descriptor);
@@ -379,7 +357,7 @@ static int double_connect(int descriptor) {
 static int double_setsockopt(int descriptor, const void *value, size_t length) {
     require_open(descriptor);
     peer.no_delay = true;
-    return !value || length != sizeof(int) || meet(SETSOCKOPT) ? -1 : 0;
+    return !value || length != sizeof(int) || meet("setsockopt") ? -1 : 0;
 }
 
 static bool survives_sigpipe;
@@ -390,7 +368,7 @@ static void double_signal(int number, void (*action)(int)) {
 
 static ssize_t double_writev(int descriptor, const struct iovec *pieces, int count) {
     require_open(descriptor);
-    const struct fault *fault = meet(WRITEV);
+    const struct fault *fault = meet("writev");
     size_t all = 0, sent = 0, most = AT_ONCE_MAX;
     for (int i = 0; i < count; i++)
         all += pieces[i].iov_len;
@@ -426,7 +404,7 @@ static _Noreturn void wait_for_ever(void) {
 
 static ssize_t double_recv(int descriptor, void *to, size_t room, int flags) {
     require_open(descriptor);
-    const struct fault *fault = meet(RECV);
+    const struct fault *fault = meet("recv");
     size_t n = peer.output.length < room ? peer.output.length : room;
     n = n < AT_ONCE_MAX ? n : AT_ONCE_MAX;
     if (fault && fault->effect == STAYS)
@@ -464,7 +442,7 @@ static int double_shutdown(int descriptor) {
     require_open(descriptor);
     lose();
     peer.ended = true; /* nobody answers half a request */
-    return meet(SHUTDOWN) ? -1 : 0;
+    return meet("shutdown") ? -1 : 0;
 }
 
 /* As on Linux, the descriptor is free also when close fails. */
@@ -474,11 +452,11 @@ static int double_close(int descriptor) {
     bytes_free(&peer.input);
     bytes_free(&peer.output);
     memset(&peer, 0, sizeof peer);
-    return meet(CLOSE) ? -1 : 0;
+    return meet("close") ? -1 : 0;
 }
 
 static int double_poll(int ms) {
-    bool interrupted = meet(POLL);
+    bool interrupted = meet("poll");
     paused_ms += interrupted ? 0 : (unsigned)ms;
     if (paused_ms > 5000)
         wrong("pauses for more than five seconds", paused_ms);
@@ -487,7 +465,7 @@ static int double_poll(int ms) {
 
 /* Given back, the memory reads as zeros: what is used again must have been received again. */
 static int double_madvise(void *from, size_t length) {
-    if (meet(MADVISE))
+    if (meet("madvise"))
         return -1;
     memset(from, 0, length);
     return 0;
@@ -496,14 +474,14 @@ static int double_madvise(void *from, size_t length) {
 static struct worker shared[2];
 
 static void *double_mmap(size_t length) {
-    return meet(MMAP) || length > sizeof shared ? MAP_FAILED : shared;
+    return meet("mmap") || length > sizeof shared ? MAP_FAILED : shared;
 }
 
 /* In the worker, this process goes on as that. In the parent a new one takes the free place. */
 static pid_t workers_alive[2];
 
 static pid_t double_fork(void) {
-    if (meet(FORK))
+    if (meet("fork"))
         return -1;
     report->workers++;
     if (!scenario->parent)
@@ -515,12 +493,12 @@ static pid_t double_fork(void) {
 }
 
 static pid_t double_getppid(void) {
-    return meet(GETPPID) ? 1 : getpid();
+    return meet("getppid") ? 1 : getpid();
 }
 
 /* The second dies when it has served an event; from then on always the first, which never has. */
 static pid_t double_waitpid(int options) {
-    const struct fault *fault = meet(WAITPID);
+    const struct fault *fault = meet("waitpid");
     if (options)
         wrong("does not wait for its workers, with the options", (unsigned)options);
     if (fault)
@@ -536,7 +514,7 @@ static pid_t double_waitpid(int options) {
 }
 
 static ssize_t double_log(const void *data, size_t length) {
-    const struct fault *fault = meet(LOG);
+    const struct fault *fault = meet("log");
     size_t n = strlen(report->log);
     if (fault && fault->effect == STAYS)
         return -1;
@@ -546,7 +524,9 @@ static ssize_t double_log(const void *data, size_t length) {
 }
 
 static long double_syscall(long number) {
-    enum call call = number == SYS_prctl ? PRCTL : number == SYS_unshare ? UNSHARE : CLOCK_GETTIME;
+    const char *call = number == SYS_prctl     ? "prctl"
+                       : number == SYS_unshare ? "unshare"
+                                               : "clock_gettime";
     return meet(call) ? -1 : 0;
 }
 
@@ -603,11 +583,15 @@ static unsigned lines(const char *text) {
 
 enum verdict { SERVED, GAVE_UP, WRONG };
 
+/* Is the fault that is tried one of these calls? */
+static bool is_of(const char *calls) {
+    return the_fault && strstr(calls, the_fault->call);
+}
+
 /* No line gets out, or a worker ends whose parent has had the last word. */
 static bool is_silenced(void) {
-    return the_fault &&
-           (the_fault->call == GETPPID ||
-            (the_fault->call == LOG && the_fault->error != EINTR && the_fault->effect == STAYS));
+    return is_of("getppid") ||
+           (is_of("log") && the_fault->error != EINTR && the_fault->effect == STAYS);
 }
 
 /* The last line has the level of an end. */
@@ -621,12 +605,12 @@ static bool says_that_it_ends(void) {
 /* A fault may bring one line fewer, if the runtime sends one of the answers twice that are refused
  * in every run, and one more only where it says that no reply came to a stream, or that it ends. */
 static enum verdict judge(void) {
-    unsigned logged = lines(report->log), fewer = the_fault && the_fault->call != LOG;
+    unsigned logged = lines(report->log), fewer = the_fault && !is_of("log");
     unsigned more = strstr(report->log, "no reply;") != NULL;
     unsigned least = is_silenced() ? 0 : scenario->lines - fewer, most = scenario->lines + more;
     bool ended = report->exited && report->status == 1;
     bool fatal = the_fault && the_fault->effect == FATAL;
-    bool lost = the_fault && the_fault->call <= RECV && (report->cut || for_ever);
+    bool lost = is_of("socket connect writev recv") && (report->cut || for_ever);
     bool served = scenario->parent ? ended && report->workers == scenario->workers : report->waits;
     if (report->problem[0] || logged > most + (ended && !scenario->parent))
         return WRONG;
@@ -644,50 +628,52 @@ static _Noreturn void end(void) {
 }
 
 static enum verdict count_case(void) {
-    run();
     enum verdict verdict = judge();
     if (failed == FAILURES_MAX)
         end();
     verdict == WRONG ? failed++ : passed++;
     if (verdict == WRONG)
-        printf("FAIL %s %u %s%s: %s%s\n%s", the_fault ? names[the_fault->call] : "no fault",
-               the_place, the_fault ? the_fault->name : "", for_ever ? " for ever" : "",
-               report->problem, report->exited ? "ended where it could have gone on" : "",
-               report->log);
+        printf("FAIL %s %u %s%s: %s%s\n%s", the_fault ? the_fault->call : "no fault", the_place,
+               the_fault ? the_fault->name : "", for_ever ? " for ever" : "", report->problem,
+               report->exited ? "ended where it could have gone on" : "", report->log);
     return verdict;
 }
 
-/* A run without any fault; says how often each call is made. */
-static void count_calls(unsigned calls[CALLS]) {
+static void run_without_fault(void) {
     the_fault = NULL;
+    run();
     count_case();
-    bool as_few =
-        report->calls[CONNECT] == scenario->connects && report->workers == scenario->workers;
+    bool as_few = report->connects == scenario->connects && report->workers == scenario->workers;
     as_few ? passed++ : failed++;
     if (!as_few)
-        printf("FAIL %u attempts to connect and %u workers, expected %u and %u\n",
-               report->calls[CONNECT], report->workers, scenario->connects, scenario->workers);
-    memcpy(calls, report->calls, sizeof report->calls);
+        printf("FAIL %u attempts to connect and %u workers, expected %u and %u\n", report->connects,
+               report->workers, scenario->connects, scenario->workers);
 }
 
 static bool can_stay(const struct fault *fault) {
     return fault->error && fault->error != EINTR;
 }
 
-static void run_row(const struct fault *fault, unsigned places) {
+static bool is_met(void) {
+    run();
+    return report->met;
+}
+
+/* At each place, up to the first where it falls nowhere. */
+static void run_row(const struct fault *fault) {
     unsigned count[2][3] = {{0}};
     the_fault = fault;
-    if (places == 0) {
-        failed++;
-        printf("FAIL %s is never called, and so cannot fail\n", names[fault->call]);
-    }
-    for (int stays = 0; stays <= can_stay(fault); stays++)
-        for (the_place = 0; the_place < places; the_place++) {
-            for_ever = stays;
+    for (int stays = 0; stays <= can_stay(fault); stays++) {
+        for_ever = stays;
+        for (the_place = 0; is_met(); the_place++)
             count[stays][count_case()]++;
-        }
+    }
     for_ever = false;
-    printf("%-13s %-12s %6u %7u %8u", names[fault->call], fault->name, places, count[0][SERVED],
+    if (the_place == 0) {
+        failed++;
+        printf("FAIL %s is never called, and so cannot fail\n", fault->call);
+    }
+    printf("%-13s %-12s %6u %7u %8u", fault->call, fault->name, the_place, count[0][SERVED],
            count[0][GAVE_UP]);
     if (can_stay(fault))
         printf(" %9u %8u", count[1][SERVED], count[1][GAVE_UP]);
@@ -697,19 +683,19 @@ static void run_row(const struct fault *fault, unsigned places) {
 static const char *only_call = "", *only_error = ""; /* empty: all */
 
 static bool is_chosen(const struct fault *fault) {
-    return strstr(scenario->calls, names[fault->call]) &&
-           (fault->call != UNSHARE || can_make_threads) &&
-           (!*only_call || strcmp(names[fault->call], only_call) == 0) &&
+    return strstr(scenario->calls, fault->call) &&
+           (strcmp(fault->call, "unshare") != 0 || can_make_threads) &&
+           (!*only_call || strcmp(fault->call, only_call) == 0) &&
            (!*only_error || strcmp(fault->name, only_error) == 0);
 }
 
 static unsigned run_scenario(void) {
-    unsigned calls[CALLS], rows = 0;
+    unsigned rows = 0;
     printf("%s\n", scenario->name);
-    count_calls(calls);
+    run_without_fault();
     for (const struct fault *fault = faults; fault < faults + FAULTS; fault++)
         if (is_chosen(fault)) {
-            run_row(fault, calls[fault->call]);
+            run_row(fault);
             rows++;
         }
     return rows;
