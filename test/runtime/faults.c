@@ -1,5 +1,5 @@
-/* faults.c - every system call of bootstrap.c fails in every way that its manual page names, one
- * place at a time, through a whole run of nine invocations.
+/* faults.c - every system call of bootstrap.c fails in every way that it tells apart, one place at
+ * a time, through a whole run of nine invocations.
  *
  * Beneath the runtime lies a model: sockets that are arrays of bytes, and a Lambda that keeps the
  * state machine of the Runtime API: the same event again while it has no answer, 403 for a second
@@ -110,7 +110,8 @@ static bool is_event(const char *data, size_t length, unsigned n) {
 }
 
 static const struct scenario {
-    const char *name, *variable;
+    const char *name;
+    char *variable;
     bool streams_closed;               /* so the first sockets take their numbers */
     bool parent;                       /* fork returns in the parent, whose workers then die */
     unsigned connects, workers, lines; /* in a run without a fault; the lines on stderr */
@@ -136,8 +137,8 @@ static const struct scenario {
     {.name = "as the parent of two workers, which keep dying",
      .variable = "AWS_LAMBDA_MAX_CONCURRENCY=2",
      .parent = true,
-     .workers = 2 + WORKER_DEATHS_MAX,
-     .lines = 1 + WORKER_DEATHS_MAX,
+     .workers = 3 + WORKER_DEATHS_MAX,
+     .lines = 2 + WORKER_DEATHS_MAX,
      .calls = "poll log fork waitpid"},
 };
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
@@ -154,10 +155,9 @@ struct report {
     unsigned calls;             /* of the kind whose fault is tried */
     bool met;                   /* that fault */
     char problem[200];
-    bool waits, exited; /* how it ended */
-    bool broken;        /* an answer broke off within its body: Lambda says 403 from now on */
-    bool cut;           /* one did not go out whole, for whatever reason */
-    int status;
+    bool waits, ended; /* how it ended: the latter with status 1 */
+    bool broken;       /* an answer broke off within its body: Lambda says 403 from now on */
+    bool cut;          /* one did not go out whole, for whatever reason */
     char log[4000];
 };
 static struct report *report;
@@ -496,18 +496,17 @@ static pid_t double_getppid(void) {
     return meet("getppid") ? 1 : getpid();
 }
 
-/* The second dies when it has served an event; from then on always the first, which never has. */
+/* Each dies once when it has served an event; from then on always the first, before it has. */
 static pid_t double_waitpid(int options) {
     const struct fault *fault = meet("waitpid");
     if (options)
         wrong("does not wait for its workers, with the options", (unsigned)options);
     if (fault)
         return fault->error ? -1 : 1;
-    static bool second_has_died;
-    int place = second_has_died ? 0 : 1;
-    if (!second_has_died)
-        shared[1].received = shared[1].answered = true;
-    second_has_died = true;
+    static int deaths;
+    int place = deaths == 1;
+    if (deaths++ < 2)
+        shared[place].received = shared[place].answered = true;
     pid_t dead = workers_alive[place];
     workers_alive[place] = 0;
     return dead;
@@ -531,8 +530,7 @@ static long double_syscall(long number) {
 }
 
 static _Noreturn void double_exit(int status) {
-    report->exited = true;
-    report->status = status;
+    report->ended = status == 1;
     stop();
 }
 
@@ -563,9 +561,8 @@ static void run(void) {
     pid_t pid = fork();
     int status = 0;
     if (pid == 0) {
-        static char setting[] = "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", other[64];
-        static char *variables[] = {setting, other, NULL};
-        snprintf(other, sizeof other, "%s", scenario->variable);
+        static char *variables[3] = {"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001"};
+        variables[1] = scenario->variable;
         alarm(60);
         environ = variables;
         runtime_main();
@@ -608,15 +605,16 @@ static enum verdict judge(void) {
     unsigned logged = lines(report->log), fewer = the_fault && !is_of("log");
     unsigned more = strstr(report->log, "no reply;") != NULL;
     unsigned least = is_silenced() ? 0 : scenario->lines - fewer, most = scenario->lines + more;
-    bool ended = report->exited && report->status == 1;
     bool fatal = the_fault && the_fault->effect == FATAL;
     bool lost = is_of("socket connect writev recv") && (report->cut || for_ever);
-    bool served = scenario->parent ? ended && report->workers == scenario->workers : report->waits;
-    if (report->problem[0] || logged > most + (ended && !scenario->parent))
+    bool served =
+        scenario->parent ? report->ended && report->workers == scenario->workers : report->waits;
+    if (report->problem[0] || logged > most + (report->ended && !scenario->parent))
         return WRONG;
     if (served && !fatal && logged >= least)
         return SERVED;
-    return ended && (fatal || lost) && (is_silenced() || says_that_it_ends()) ? GAVE_UP : WRONG;
+    return report->ended && (fatal || lost) && (is_silenced() || says_that_it_ends()) ? GAVE_UP
+                                                                                      : WRONG;
 }
 
 enum { FAILURES_MAX = 20 };
@@ -635,7 +633,7 @@ static enum verdict count_case(void) {
     if (verdict == WRONG)
         printf("FAIL %s %u %s%s: %s%s\n%s", the_fault ? the_fault->call : "no fault", the_place,
                the_fault ? the_fault->name : "", for_ever ? " for ever" : "", report->problem,
-               report->exited ? "ended where it could have gone on" : "", report->log);
+               report->ended ? "ended where it could have gone on" : "", report->log);
     return verdict;
 }
 
