@@ -61,7 +61,6 @@ static ssize_t writev_or_log(int descriptor, const struct iovec *pieces, int cou
 #define waitpid(pid, status, options) double_waitpid(options)
 #define syscall(number, ...) double_syscall(number)
 #define exit(status) double_exit(status)
-#define _exit(status) double_exit(status)
 #define main runtime_main
 #include "../../bootstrap.c"
 #undef socket
@@ -82,5 +81,4 @@ static ssize_t writev_or_log(int descriptor, const struct iovec *pieces, int cou
 #undef waitpid
 #undef syscall
 #undef exit
-#undef _exit
 #undef main
