@@ -781,6 +781,14 @@ static void test_refusals(void) {
     check(true, "refused one after the other", ABSENT);
 }
 
+/* It has not given up, although it has received no event. */
+static void test_killed_worker(void) {
+    struct worker worker = {.pid = fork()};
+    if (worker.pid == 0)
+        raise(SIGKILL);
+    check(ended_worker(&worker, 1) == &worker && worker.deaths == 1, "a worker killed", ABSENT);
+}
+
 /* ---- The first failure stays: who reads from then on gets nothing, and asks for nothing ---- */
 
 static void reply_of(struct api_connection *c, struct text *body) {
@@ -1012,6 +1020,7 @@ int main(void) {
     test_attempts();
     test_asking_again();
     test_refusals();
+    test_killed_worker();
     test_failed_connections();
     test_framing();
     test_refusing();
