@@ -2,10 +2,10 @@
 # mutate.sh [COUNT] - breaks bootstrap.c in COUNT small ways (120; "all" for every one), evenly over
 # the file, and says which test notices each of them.
 #
-# A broken copy runs against unit, the fuzz seeds, end_to_end, faults, and unit with sanitizers, the
-# cheapest first, until one of them fails. It is equivalent if mutate.txt names it, or if its
-# executables are byte for byte those of the unbroken file. Two copies a processor are tried at once,
-# since the tests mostly wait.
+# A broken copy runs against unit, the fuzz seeds, the replies of other readers, end_to_end, faults, and
+# unit with sanitizers, the cheapest first, until one of them fails. It is equivalent if mutate.txt names
+# it, or if its executables are byte for byte those of the unbroken file. Two copies a processor are tried
+# at once, since the tests mostly wait.
 #
 # SPDX-License-Identifier: MIT-0
 set -u
@@ -31,7 +31,7 @@ prepare() { # FOLDER
 compiles() { # TEST OPTION...
     name=$1
     shift
-    cc -std=c11 -w "$@" "test/runtime/$name.c" wire.o -o "$name"
+    cc -std=c11 -w "$@" "test/$name.c" wire.o -o "${name#*/}"
 }
 
 links() { # bootstrap itself, and the probe
@@ -47,19 +47,21 @@ passes() { # SECONDS COMMAND...
 }
 
 noticed_by() {
-    if ! compiles unit; then
+    if ! compiles runtime/unit; then
         echo compiler
     elif ! passes 60 ./unit; then
         echo unit
-    elif ! compiles exhaustive || ! passes 60 ./exhaustive seeds; then
+    elif ! compiles runtime/exhaustive || ! passes 60 ./exhaustive seeds; then
         echo seeds
     elif links && cmp -s echo ../echo && cmp -s probe ../probe; then
         echo equivalent
+    elif ! compiles proof/differential || ! passes 60 ./differential test/proof/differential.txt; then
+        echo differential
     elif ! passes 300 ../end_to_end ./echo ./probe; then
         echo end_to_end
-    elif ! compiles faults || ! passes 300 ./faults; then
+    elif ! compiles runtime/faults || ! passes 300 ./faults; then
         echo faults
-    elif ! compiles unit -fsanitize=address,undefined \
+    elif ! compiles runtime/unit -fsanitize=address,undefined \
         -fno-sanitize-recover=all || ! passes 60 ./unit; then
         echo sanitizers
     else
