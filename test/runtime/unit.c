@@ -952,6 +952,7 @@ static void test_refusing(void) {
         CH "1\x01;\r\na\r\n0\r\n\r\n",
         CH "1;\x01\r\na\r\n0\r\n\r\n",
         CH ";1\r\na\r\n0\r\n\r\n",
+        CH "[\r\nabcd\r\n0\r\n\r\n",
         CH "1\r\na0\r\n\r\n",
         CH "1\na\r\n0\r\n\r\n",
         CH "1\r\na\n0\r\n\r\n",
