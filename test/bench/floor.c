@@ -16,8 +16,10 @@
  * Linux on x86-64 and aarch64, little-endian.
  *
  * SPDX-License-Identifier: MIT-0 */
-#include <stddef.h>
+#include <netinet/in.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 
 #define NEXT "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: lambda\r\n\r\n"
 #define POST "POST /2018-06-01/runtime/invocation/"
@@ -35,14 +37,6 @@ enum {
  * which is longer, so that head and body leave in one call and no byte of a body is copied. */
 static char event[EVENT_MAX];
 
-/* What the kernel's headers call AF_INET, SOCK_STREAM, MSG_WAITALL and struct sockaddr_in. */
-enum { INTERNET = 2, STREAM = 1, WHOLE = 0x100 };
-
-struct internet_address {
-    uint16_t family;
-    unsigned char port[2], host[4], unused[8];
-};
-
 struct body {
     char *start;
     long length;
@@ -56,8 +50,6 @@ struct body {
 #endif
 
 #if defined(__x86_64__)
-enum { SOCKET = 41, CONNECT = 42, SENDTO = 44, RECVFROM = 45, EXIT_GROUP = 231 };
-
 __asm__(".globl _start\n_start:\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall floor_main\n");
 
 /* Up to four arguments; the fifth, which sendto and recvfrom take for an address, is NULL. */
@@ -72,8 +64,6 @@ CALL long call(long number, long a, long b, long c, long d) {
     return result;
 }
 #elif defined(__aarch64__)
-enum { SOCKET = 198, CONNECT = 203, SENDTO = 206, RECVFROM = 207, EXIT_GROUP = 94 };
-
 __asm__(".globl _start\n_start:\n\tmov x0, sp\n\tb floor_main\n");
 
 CALL long call(long number, long a, long b, long c, long d) {
@@ -91,14 +81,14 @@ CALL long call(long number, long a, long b, long c, long d) {
 #endif
 
 static void send_all(int fd, const char *data, long length) {
-    call(SENDTO, fd, (long)data, length, 0);
+    call(SYS_sendto, fd, (long)data, length, 0);
 }
 
 /* The one check: without it the program would never end. */
 static long receive(int fd, char *to, long length, int flags) {
-    long received = call(RECVFROM, fd, (long)to, length, flags);
+    long received = call(SYS_recvfrom, fd, (long)to, length, flags);
     if (received <= 0)
-        call(EXIT_GROUP, 0, 0, 0, 0);
+        call(SYS_exit_group, 0, 0, 0, 0);
     return received;
 }
 
@@ -162,7 +152,7 @@ static void serve(int fd) {
     struct body body = read_head(event, id);
     long missing = body.start + body.length + body.rest - (event + received);
     if (missing > 0)
-        receive(fd, event + received, missing, WHOLE);
+        receive(fd, event + received, missing, MSG_WAITALL);
     char *response = put_before(body.start, LITERAL("\r\n\r\n"));
     response = put_decimal_before(response, body.length);
     response = put_before(response, LITERAL(LENGTH));
@@ -172,17 +162,19 @@ static void serve(int fd) {
     receive(fd, event, sizeof event, 0); /* 202 */
 }
 
-static struct internet_address parse_address(const char *text) {
-    struct internet_address address = {.family = INTERNET};
+static struct sockaddr_in parse_address(const char *text) {
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    unsigned char *host = (unsigned char *)&address.sin_addr;
+    unsigned char *port = (unsigned char *)&address.sin_port;
     for (int i = 0; i < 4; i++) {
-        address.host[i] = (unsigned char)decimal(text);
+        host[i] = (unsigned char)decimal(text);
         while (*text != '.' && *text != ':')
             text++;
         text++;
     }
-    long port = decimal(text);
-    address.port[0] = (unsigned char)(port >> 8);
-    address.port[1] = (unsigned char)port;
+    long number = decimal(text);
+    port[0] = (unsigned char)(number >> 8);
+    port[1] = (unsigned char)number;
     return address;
 }
 
@@ -199,9 +191,9 @@ __attribute__((noreturn, used)) void floor_main(const long *stack) {
     char **variable = (char **)(stack + 1 + *stack + 1);
     while (!starts_with(*variable, VARIABLE))
         variable++;
-    struct internet_address address = parse_address(*variable + sizeof VARIABLE - 1);
-    int fd = (int)call(SOCKET, INTERNET, STREAM, 0, 0);
-    call(CONNECT, fd, (long)&address, sizeof address, 0);
+    struct sockaddr_in address = parse_address(*variable + sizeof VARIABLE - 1);
+    int fd = (int)call(SYS_socket, AF_INET, SOCK_STREAM, 0, 0);
+    call(SYS_connect, fd, (long)&address, sizeof address, 0);
     for (;;)
         serve(fd);
 }
