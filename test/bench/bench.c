@@ -292,8 +292,6 @@ static bool attempt(struct program *p, void (*step)(struct program *)) {
 
 /* ---- Processes ---------------------------------------------------------------------------- */
 
-static volatile int exec_error; /* the child shares its parent's memory until execve */
-
 /* The same for all programs, and little: it is part of what is measured. Lambda too starts a
  * program in its folder, as the leader of a process group. */
 static void become(const struct program *p) {
@@ -304,14 +302,13 @@ static void become(const struct program *p) {
     dup2(error_fd, STDERR_FILENO);
     if (chdir(p->folder) == 0)
         execv(p->path, p->arguments);
-    exec_error = errno;
+    perror(p->path);
     _exit(127);
 }
 
 /* Returns when that was. Linux lets the child of vfork call what it likes, as long as it never
  * returns from here. */
 static uint64_t start(struct program *p) {
-    exec_error = 0;
     setenv("AWS_LAMBDA_RUNTIME_API", p->address, 1);
     setenv("LAMBDA_TASK_ROOT", p->folder, 1);
     uint64_t began = now_ns(CLOCK_MONOTONIC);
@@ -320,10 +317,6 @@ static uint64_t start(struct program *p) {
         become(p);
     if (p->pid < 0)
         err(1, "vfork");
-    errno = exec_error;
-    if (errno != 0)
-        fail(p, "cannot be started: %s, or what it names in its first line: %s", p->path,
-             strerror(errno));
     return began;
 }
 
