@@ -268,14 +268,10 @@ static void print_row(const struct result *r) {
 
 /* Markdown that is aligned for the terminal too. */
 static void print_head(const char *group) {
-    static const char dashes[] = "------------------------------------------------------------";
     printf("\n| %-*s | %-*s |     n ", ITEM_WIDTH, group, NAME_WIDTH, "program");
     for (size_t i = 0; i < FIGURES; i++)
         printf("| %*s ", NUMBER_WIDTH, heads[i]);
-    printf("| remark |\n|%.*s|%.*s|------:", ITEM_WIDTH + 2, dashes, NAME_WIDTH + 2, dashes);
-    for (size_t i = 0; i < FIGURES; i++)
-        printf("|%.*s:", NUMBER_WIDTH + 1, dashes);
-    puts("|--------|");
+    puts("| remark |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|");
 }
 
 static void print_tables(void) {
