@@ -607,11 +607,9 @@ static uint64_t private_memory(pid_t pid) {
     return clean + dirty;
 }
 
-/* Nanoseconds on a processor, and ready to run without one; page faults; and which files of /proc
- * tell what is mapped. */
+/* Nanoseconds on a processor, and ready to run without one; page faults. */
 struct usage {
     uint64_t processor, waited, faults, private_kib;
-    struct bytes maps;
 };
 
 /* Of one process, without its threads' waiting. What its children used that have ended comes in clock
@@ -638,10 +636,8 @@ static void add_process(pid_t pid, struct usage *sum) {
 static void look_at(pid_t pid, bool memory_too, struct usage *sum) {
     char path[64];
     add_process(pid, sum);
-    if (memory_too) {
+    if (memory_too)
         sum->private_kib += private_memory(pid);
-        bytes_format(&sum->maps, "/proc/%d/maps ", (int)pid);
-    }
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *tasks = opendir(path);
     for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
@@ -777,7 +773,6 @@ static void cold_start(struct program *p) {
     struct invocation first = invoke(p);
     struct usage after = usage_at_rest(p, true);
     stop(p);
-    bytes_free(&after.maps);
     keep(&p->samples[WALL], wall);
     keep(&p->samples[PROCESSOR], at_poll.processor);
     keep(&p->samples[WAITING], lost(wall, at_poll.processor, own, at_poll.waited));
@@ -808,14 +803,15 @@ static void measure_cold(void) {
 /* One file of those that are mapped in several places counts once. */
 static void measure_mapped(struct program *p) {
     static const char command[] =
-        "sed -n 's|^[^/]*/|/|p' $FILE | sort -u | tr '\\n' '\\0' | xargs -0 stat -c %s 2>/dev/null | "
-        "awk '{ sum += $1 } END { print sum }'";
+        "maps() { cat $1/maps; for child in $(cat $1/task/*/children); do maps /proc/$child; done; }; "
+        "maps $FILE | sed -n 's|^[^/]*/|/|p' | sort -u | tr '\\n' '\\0' | "
+        "xargs -0 stat -c %s 2>/dev/null | awk '{ sum += $1 } END { print sum }'";
+    char process[32];
     start_and_check(p);
     invoke(p);
-    struct usage u = usage_at_rest(p, true);
-    bytes_append(&u.maps, "", 1);
-    keep(&p->samples[MAPPED], ask_shell(command, u.maps.data));
-    bytes_free(&u.maps);
+    usage_at_rest(p, false);
+    snprintf(process, sizeof process, "/proc/%d", (int)p->pid);
+    keep(&p->samples[MAPPED], ask_shell(command, process));
     stop(p);
 }
 
