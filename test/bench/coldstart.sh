@@ -122,8 +122,7 @@ print_table() { # FUNCTION...
         "$starts" "$(date -u +%Y-%m-%d)"
     printf '| %-24s | init p50 |      p90 |      p99 | dur. p50 |      p90 |      p99 | memory MB |\n' \
         function
-    printf '|%s|---------:|---------:|---------:|---------:|---------:|---------:|----------:|\n' \
-        --------------------------
+    echo '|---|--:|--:|--:|--:|--:|--:|--:|'
     for name in "$@"; do
         printf '| %-24s ' "$name"
         percentiles "$scratch/$name.figures" 1
