@@ -1162,7 +1162,8 @@ static int receive_by_all(int *lost) {
 static void all_at_once(const char *name, pid_t victim) {
     char file[8];
     int lost = 0;
-    invoke_by_all("\"sh cd $FOLDER; >at.%d; until [ -e go ]; do sleep .01; done; printf %d\"");
+    invoke_by_all("\"sh cd $FOLDER; >at.%d; until [ -e go ] || [ $((n += 1)) -gt 2000 ]; "
+                  "do sleep .01; done; printf %d\"");
     for (int i = 0; i < CLIENTS; i++) {
         snprintf(file, sizeof file, "at.%d", i);
         check(await_file(file), name, "all have begun", served.said.data);

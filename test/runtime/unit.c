@@ -308,6 +308,23 @@ static void test_error_type(void) {
           text_in(&field));
 }
 
+/* Cut in front of a UTF-8 sequence that does not fit; what is none gives up three bytes at most. */
+static void test_first_bytes(void) {
+    static const struct {
+        const char *text;
+        size_t most, length;
+    } rows[] = {{"ab", 2, 2},
+                {"abc", 2, 2},
+                {"a\xc3\xa9", 2, 1},
+                {"a\xe2\x82\xac", 3, 1},
+                {"\xc3\xa9", 1, 0},
+                {"a\xf0\x9f\x98\x80", 4, 1},
+                {"\x80\x80\x80\x80\x80", 4, 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check(first_bytes(text_of(rows[i].text), rows[i].most).length == rows[i].length,
+              "first bytes", text_of(rows[i].text));
+}
+
 static void test_hex(void) {
     char storage[40];
     struct buffer hex = {storage, 0, sizeof storage, false};
@@ -1008,6 +1025,7 @@ int main(void) {
     test_base64();
     test_reasons();
     test_error_type();
+    test_first_bytes();
     test_hex();
     test_room_before();
     test_variables();
