@@ -421,6 +421,7 @@ static struct local launch(const char *how, const char *mode, const char *event)
     dup2(l.err, STDERR_FILENO);
     unsetenv("FUNCTION");
     setenv("PORT", "0", 1);
+    setenv("TIMEOUT", "60", 1); /* but where a row is about time: the machine may be busy */
     setenv("BOOTSTRAP", probe, 1);
     for (size_t n; n = strcspn(how, " "), memchr(how, '=', n) != NULL; how += n + 1)
         putenv(strndup(how, n));
