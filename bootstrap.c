@@ -360,6 +360,8 @@ CALLABLE bool stream_begin_http(const struct invocation *, struct text json);
 
 #ifdef HANDLER /* not inlined, so that a stack protector checks it when it returns */
 __attribute__((noinline)) static struct outcome HANDLER(const struct invocation *);
+#elif __INCLUDE_LEVEL__
+#error "expected #define HANDLER name before #include \"bootstrap.c\""
 #else
 #define HANDLER echo
 static struct outcome echo(const struct invocation *invocation) {
@@ -1171,8 +1173,7 @@ _Static_assert(ENVIRONMENT_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + E
                        REPLY_BODY_MAX + TRAILER_MAX + 4096 <=
                    MEMORY_MAX,
                "memory has room for an event, what is allocated, and a reply, all aligned");
-_Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX,
-               "a trailer's room is enough for a size line");
+_Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX, "a trailer's room is enough for both");
 
 enum { MEMORY_KEPT = 1024 * 1024 }; /* between two invocations */
 /* After a large event its memory stays for the next one, which may be as large; after a small one
@@ -1690,7 +1691,6 @@ static enum { STREAM_UNSENT, STREAM_OPEN, STREAM_BROKEN } stream_state;
  * connection is made sure of, since a stream cannot be sent again. */
 static bool send_chunk(struct runtime *runtime, struct text size_line, struct text data,
                        struct text more) {
-    static const int on = 1;
     struct api_connection *c = &runtime->connection;
     struct text head = stream_state == STREAM_UNSENT ? text_in(&runtime->head) : ABSENT;
     if (head.length && c->socket >= 0 && is_stale(c))
@@ -1698,7 +1698,7 @@ static bool send_chunk(struct runtime *runtime, struct text size_line, struct te
     for (int attempt = 1; stream_state != STREAM_BROKEN; attempt++) {
         if (head.length) {
             require_connection(runtime); /* small chunks do not wait for those before them: */
-            setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         }
         size_t sent = send_texts(c->socket, TEXTS(head, size_line, data, more, S("\r\n")));
         stream_state = sent == TEXTS_MAX ? STREAM_OPEN : STREAM_BROKEN;

@@ -119,13 +119,13 @@ expect several '"one two  three"' '{"words":3}'
 for argument in '"literal":0' 'pointer:1' 'array:1'; do
     printf '#include "%s/bootstrap.c"\nstruct text f(const char *pointer) { static char array[64]; %s; }\n' \
         "$PWD" "(void)array, (void)pointer; return S(${argument%:*})" >"$folder/handler.c"
-    compile "S(${argument%:*})" "${argument#*:}" -fsyntax-only "$folder/handler.c"
+    compile "S(${argument%:*})" "${argument#*:}" -DHANDLER=h -fsyntax-only "$folder/handler.c"
 done
 
 # Nor does a handler collide with what is internal, under names that it may well choose.
 printf '#include "%s/bootstrap.c"\nint get, post, receive, fatal, append, next, fail, current;\n' \
     "$PWD" >"$folder/handler.c"
-compile 'names that a handler may choose' 0 -fsyntax-only "$folder/handler.c"
+compile 'names that a handler may choose' 0 -DHANDLER=h -fsyntax-only "$folder/handler.c"
 
 # Nothing but main is global, and what musl looks for: so a library's functions are its own, even under
 # names that bootstrap.c has too.
@@ -133,6 +133,9 @@ compile 'an object for symbols' 0 -c bootstrap.c -o "$folder/symbols.o"
 output=$(nm -g --defined-only "$folder/symbols.o" | sed 's/.* //' | paste -s -d ' ' -)
 [ "${output#__stdout_write }" = main ]
 verdict $? 'what bootstrap.c has that is global'
+
+printf '#include "%s/bootstrap.c"\n' "$PWD" >"$folder/handler.c"
+check 'no HANDLER' 1 '*expected #define HANDLER name*' "${CC:-cc}" -fsyntax-only "$folder/handler.c"
 
 # The echo, edited in place, calls what a handler may.
 sed '/^static struct outcome echo/a log_info(invocation, S("")); allocate_buffer(invocation, 1);' bootstrap.c \
@@ -142,7 +145,9 @@ compile 'echo, edited in place' 0 -Werror -fsyntax-only "$folder/handler.c"
 # Workers are forked where threads could be made, and not where one runs already.
 cat >"$folder/handler.c" <<END
 #include <pthread.h>
+#define HANDLER echo
 #include "$PWD/bootstrap.c"
+static struct outcome echo(const struct invocation *invocation) { return success(invocation->event); }
 static void *wait_for_ever(void *nothing) {
     pause();
     return nothing;
