@@ -85,6 +85,7 @@ bootstrap: $(OBJECTS) $(filter-out %.c,$(HANDLER)) build/link
 	@$(if $(OBJECTS),,$(CHECK_CC))
 	@rm -f $@
 	$(LINK) -o $@
+	@cksum <$@ >build/linked
 # No executable is left where one of its sources does not compile, nor an object of that source as it was.
 define FROM_SOURCE
 $(call OBJECT,$1): $1 | build/objects
@@ -101,7 +102,8 @@ ifeq ($(shell cat build/command 2>/dev/null),$(COMMAND))
 else
 build/command: always
 endif
-ifneq ($(shell cat build/link 2>/dev/null),$(LINK))
+# So is what it did not link itself.
+ifneq ($(shell cat build/link 2>/dev/null; cksum 2>/dev/null <bootstrap),$(LINK) $(shell cat build/linked 2>/dev/null))
 build/link: always
 endif
 build/command: NOTE = $(COMMAND)
@@ -112,7 +114,7 @@ build/command build/link: | build
 # ---- Using it on this machine ----
 
 # Ours is built first; another executable is taken as it is: make run BOOTSTRAP=path
-OURS := $(filter ./bootstrap,$(BOOTSTRAP))
+OURS := $(if $(filter file,$(origin BOOTSTRAP)),bootstrap)
 STARTED := $(if $(OURS),$(if $(CROSS),build/emulated,bootstrap))
 run trace serve: override BOOTSTRAP := $(or $(STARTED:%=./%),$(BOOTSTRAP))
 

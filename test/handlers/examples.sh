@@ -268,6 +268,8 @@ build 'a header is gone' 1 '*greet.h*' HANDLER=bye.c
 verdict $? 'no executable of another handler is left'
 build 'the handler is not named' 0 '*'
 expect bootstrap '"Ada"' '"Ada"'
+echo 'another' >"$folder/bootstrap"
+build 'an executable that make did not link is not taken for it' 0 '* -o bootstrap*'
 export HANDLER=greet.c
 build 'the handler is named in the environment, and gone' 1 '*HANDLER=greet.c: no such file*'
 end
