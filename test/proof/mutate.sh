@@ -108,6 +108,7 @@ while [ "$worker" -lt "$workers" ]; do
     worker=$((worker + 1))
     [ "$worker" -lt "$workers" ] || wait
 done | tee verdicts
+[ "$(wc -l <verdicts)" -eq "$count" ] || fail "$(wc -l <verdicts) of $count were tried: no more processes?"
 invalid=$(grep -c ^compiler: verdicts)
 equivalent=$(grep -c ^equivalent: verdicts)
 survived=$(grep -c ^NOTHING: verdicts)
