@@ -114,7 +114,7 @@ build/command build/link: | build
 # ---- Using it on this machine ----
 
 # Ours is built first; another executable is taken as it is: make run BOOTSTRAP=path
-OURS := $(if $(filter file,$(origin BOOTSTRAP)),bootstrap)
+OURS := $(filter ./bootstrap,$(BOOTSTRAP))
 STARTED := $(if $(OURS),$(if $(CROSS),build/emulated,bootstrap))
 run trace serve: override BOOTSTRAP := $(or $(STARTED:%=./%),$(BOOTSTRAP))
 
