@@ -85,7 +85,7 @@ bootstrap: $(OBJECTS) $(filter-out %.c,$(HANDLER)) build/link
 	@$(if $(OBJECTS),,$(CHECK_CC))
 	@rm -f $@
 	$(LINK) -o $@
-	@cksum <$@ >build/linked
+	@cksum <$@ >build/cksum
 # No executable is left where one of its sources does not compile, nor an object of that source as it was.
 define FROM_SOURCE
 $(call OBJECT,$1): $1 | build/objects
@@ -103,7 +103,7 @@ else
 build/command: always
 endif
 # So is what it did not link itself.
-ifneq ($(shell cat build/link 2>/dev/null; cksum 2>/dev/null <bootstrap),$(LINK) $(shell cat build/linked 2>/dev/null))
+ifneq ($(shell cat build/link 2>/dev/null; cksum 2>/dev/null <bootstrap),$(LINK) $(shell cat build/cksum 2>/dev/null))
 build/link: always
 endif
 build/command: NOTE = $(COMMAND)
