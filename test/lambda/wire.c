@@ -350,6 +350,8 @@ enum request_reading request_parse(const char *data, size_t length, struct reque
         wrong = r->chunked ? parse_chunked(&rest, r) : parse_counted(&rest, r);
         r->length = (size_t)(rest.at - data);
     }
+    if (wrong == incomplete && length > LENGTH_MAX + HEAD_MAX)
+        wrong = "the request is larger than 65 MiB";
     if (wrong == NULL)
         return REQUEST_COMPLETE;
     bytes_free(&r->body);

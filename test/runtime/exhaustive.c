@@ -227,6 +227,13 @@ static void cut_requests(void) {
             require(whole == (requests[i][n] == '\0') && !request.wrong, "a part of a request");
             request_free(&request);
         }
+    static char endless[66 << 20];
+    struct request request;
+    memset(endless, 'x', sizeof endless);
+    memcpy(endless, requests[1], strlen(requests[1]) - strlen("a\r\nhi\r\n0\r\nB: c\r\n\r\n"));
+    input = (struct text){endless, 100};
+    require(request_parse(endless, sizeof endless, &request) == REQUEST_MALFORMED,
+            "a request without an end");
 }
 
 int main(int count, char **arguments) {
