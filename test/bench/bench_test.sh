@@ -53,7 +53,7 @@ exec 3<>"/dev/tcp/\${AWS_LAMBDA_RUNTIME_API/://}"
 sleep 1000
 END
 # Serves with a length, or in chunks of ten bytes; from the ninth event on over a second connection, while
-# the first one stays open.
+# the first one stays open. If it is deaf, it does not read what is long.
 peer serves <<'END'
 path=/2018-06-01/runtime/invocation reply=${1-}
 exec 3<>"/dev/tcp/${AWS_LAMBDA_RUNTIME_API/://}"
@@ -66,6 +66,7 @@ for ((n = 1; ; n++)); do
         case $line in Content-Length:*) length=${line##* } ;; *Request-Id:*) id=${line##* } ;; esac
     done
     [ "$length" ] || { read -r size <&3 && length=$((16#${size%$'\r'})); }
+    [ "$reply" != deaf ] || [ "$length" -lt 100000 ] || sleep 1000
     IFS= read -r -N "$length" event <&3
     [ ! "$size" ] || { IFS= read -r _ && read -r _ && read -r _; } <&3
     [ "$reply" != wrong ] || event=${event/\"/x}
@@ -101,6 +102,10 @@ for one in bootstrap serves chunks; do
 done
 check 'a picture has room for what served nothing' build/report --svg "$work/svg" "$work/json"
 check 'what --largest leaves out has not failed' ends_with 1 grep -E '>serves,? [^<]*failed' "$work/svg"
+timeout -k 1 60 build/bench --quick --starts 2 --cpu any --patience 1 --output "$work/deaf" build/floor \
+    "deaf=$work/serves deaf" 2>"$work/stderr"
+check 'a peer that does not read is given up' grep -q '"deaf does not take what is sent in the event of 6 MB"' \
+    "$work/deaf"
 check 'the seed is written down' grep -q '"command": "[^"]* --seed 7"' "$work/json"
 check 'ours that fails is a failure' ends_with 1 bench --output "$work/part" build/floor "$work/ends"
 

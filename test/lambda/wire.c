@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -409,9 +408,7 @@ int listen_on_loopback(uint16_t *port) {
 bool send_all(int fd, const void *data, size_t length) {
     for (const char *at = data; length > 0;) {
         ssize_t sent = send(fd, at, length, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EAGAIN)
-            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-        else if (sent < 0 && errno != EINTR)
+        if (sent < 0 && errno != EINTR)
             return false;
         if (sent > 0) {
             at += sent;

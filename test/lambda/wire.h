@@ -51,10 +51,11 @@ bool request_field_is(const struct request *, const char *name, const char *valu
 
 /* A listening socket on 127.0.0.1; port 0 in, the port that was given out. -1 and errno. */
 int listen_on_loopback(uint16_t *port);
-bool send_all(int fd, const void *data, size_t length); /* blocking, no SIGPIPE */
-uint64_t now_us(void);                                  /* CLOCK_MONOTONIC */
-bool read_file(const char *path, struct bytes *to);     /* - is stdin; with a NUL behind */
-const char *temporary_folder(void);                     /* $TMPDIR, or /tmp */
+bool send_all(int fd, const void *data,
+              size_t length);                       /* blocking, but for SO_SNDTIMEO; no SIGPIPE */
+uint64_t now_us(void);                              /* CLOCK_MONOTONIC */
+bool read_file(const char *path, struct bytes *to); /* - is stdin; with a NUL behind */
+const char *temporary_folder(void);                 /* $TMPDIR, or /tmp */
 unsigned open_descriptors(pid_t); /* of another process, of the numbers below 1,024 */
 /* From a file of /proc/PID: the sum of all lines that begin with the name. */
 size_t memory_kib(pid_t, const char *file, const char *name);
