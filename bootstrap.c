@@ -1173,7 +1173,7 @@ _Static_assert(ENVIRONMENT_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + E
                        REPLY_BODY_MAX + TRAILER_MAX + 4096 <=
                    MEMORY_MAX,
                "memory has room for an event, what is allocated, and a reply, all aligned");
-_Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX, "a trailer's room is enough for both");
+_Static_assert((int)SIZE_LINE_MAX <= (int)TRAILER_MAX, "a trailer's room holds a size line");
 
 enum { MEMORY_KEPT = 1024 * 1024 }; /* between two invocations */
 /* After a large event its memory stays for the next one, which may be as large; after a small one
