@@ -701,18 +701,6 @@ static bool is_persistent(const struct api_reply *reply) {
            (!reply->http_1_0 || has_token(reply->connection, S("keep-alive")));
 }
 
-/* One number, or the same one several times: RFC 9110 §8.6. */
-static const char *parse_content_length(struct text list, uint64_t *length) {
-    struct text first, next;
-    bool more = cut(&list, ',', &first), same = true;
-    while (more && same) {
-        more = cut(&list, ',', &next);
-        same = equal(trim(next), trim(first));
-    }
-    return same && parse_number(trim(first), 10, length) ? NULL
-                                                         : "a Content-Length that is not a number";
-}
-
 /* RFC 9112 §7.1: a size in hex, perhaps with extensions, which nobody uses; CR before the LF. */
 static const char *parse_chunk_size(struct text line, uint64_t *size) {
     struct text digits;
@@ -768,7 +756,8 @@ static void read_body(struct api_connection *c, struct api_reply *reply) {
             note_failure(c, "a Transfer-Encoding other than the chunked of HTTP/1.1");
         read_chunked_body(c, &reply->body);
     } else if (reply->content_length.data) {
-        note_failure(c, parse_content_length(reply->content_length, &length));
+        if (!parse_number(reply->content_length, 10, &length)) /* nor a list: RFC 9110 §8.6 */
+            note_failure(c, "a Content-Length that is not a number");
         receive_body(c, length, &reply->body);
     } else {
         read_body_until_close(c, &reply->body);

@@ -58,8 +58,6 @@ reply() { # PREFIX STATES
     reply LENGTH_FIELD 1000
     parser json 8 3000 20 's/while (text.length \&\& !to->overflow)/while (!to->overflow)/' \
         'append_json_string(&to, text)'
-    parser length 8 4000 20 's/while (text.length \&\& is_blank/while (is_blank/' \
-        'parse_content_length(text, &number)'
     reply VERSION 3000
     reply CHUNK 1000
     reply CHUNKED 1000

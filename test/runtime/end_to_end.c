@@ -318,7 +318,6 @@ static const struct test tests[] = {
             "\r\n2\r\nhi\r\n0\r\n\r\n", "hi")},
     {"reply: LF alone ends a line",
      ECHOES("HTTP/1.1 200 OK\nLambda-Runtime-Aws-Request-Id: r1\nContent-Length: 2\n\nhi", "hi")},
-    {"length: a list of equal ones", ECHOES(HEAD("r1") "Content-Length: 2 ,\t2,2\r\n\r\nhi", "hi")},
     {"chunked: CRLF in the data, hex in either case, zeros, extensions, trailer section",
      ECHOES(HEAD("r1")
             "transfer-encoding: CHUNKED\r\n\r\n1\r\n\n\r\n00A ;x=\"y\"\r\n\r\n0\r\n\r\n456\r\n"
@@ -363,10 +362,8 @@ static const struct test tests[] = {
     {"refused: two request ids",
      REFUSED(HEAD("r1") "Lambda-Runtime-Aws-Request-Id: r2\r\n\r\n",
       "a field that must not be repeated")},
-    {"refused: a list of two lengths",
-     REFUSED(HEAD("r1") "Content-Length: 2, 3\r\n\r\nhi", "a Content-Length")},
-    {"refused: a list that ends in a comma",
-     REFUSED(HEAD("r1") "Content-Length: 2,\r\n\r\nhi", "a Content-Length")},
+    {"refused: a list of lengths",
+     REFUSED(HEAD("r1") "Content-Length: 2, 2\r\n\r\nhi", "a Content-Length")},
     {"refused: two lengths",
      REFUSED(HEAD("r1") "Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
       "a field that must not be repeated")},

@@ -256,17 +256,6 @@ static enum verdict take_chunks(struct text bytes) {
     return unended(bytes, SIZE_LINE_MAX);
 }
 
-/* One number, or a list in which it stands again letter by letter: RFC 9110 8.6. */
-static bool reference_length(struct text list, uint64_t *length) {
-    struct text first = {0}, element;
-    while (take_element(&list, &element)) {
-        first = first.data ? first : element;
-        if (!same(first, element))
-            return false;
-    }
-    return reference_number(first, 10, length);
-}
-
 static enum verdict take_body(struct text bytes, enum ending ending,
                               struct reference_reply *reply) {
     struct text size = field_of(reply->lines, "Content-Length"),
@@ -278,7 +267,7 @@ static enum verdict take_body(struct text bytes, enum ending ending,
         return reply->http_1_0 || size.data || !is_word(encoding, "chunked") ? NOT_HTTP
                                                                              : take_chunks(bytes);
     if (size.data)
-        return reference_length(size, &length) ? take_bytes(&bytes, length) : NOT_HTTP;
+        return reference_number(size, 10, &length) ? take_bytes(&bytes, length) : NOT_HTTP;
     reply->persistent = false;
     enum verdict verdict = take_bytes(&bytes, bytes.length);
     return verdict == VALID && ending != CLOSED ? MORE_NEEDED : verdict;

@@ -926,8 +926,7 @@ static void test_framing(void) {
         {"1.0 keep-alive and close",
          "HTTP/1.0 200\r\nConnection: keep-alive, close\r\nContent-Length: 1\r\n\r\nx", "x", 200,
          false},
-        {"lists of lengths", OK "Content-Length: 1, 1\r\nContent-Length: 1, 1\r\n\r\nx", "x", 200,
-         true},
+        {"a length twice", OK "Content-Length: 1\r\ncontent-length:1\r\n\r\nx", "x", 200, true},
         {"LF in a trailer section", CH "1\r\na\r\n0\r\nb: c\n\n", "a", 200, true},
     };
     static const struct framed ended[] = {
