@@ -133,12 +133,13 @@ build/emulated: bootstrap
 # Beside others: make bench PEERS=all, PEERS="bash python" or PEERS="name=path"; build/bench --help. The
 # tables and the picture are made of build/bench.json, which stays. Ctrl-C ends the measuring only.
 BUILT = all glibc go bash python node
-bench: bootstrap build/bench build/report build/floor build/floor+return
+REPORT = LC_ALL=C awk -f test/bench/report.awk
+bench: bootstrap build/bench build/floor build/floor+return
 	@trap : INT; build/bench $(BENCHFLAGS) --output build/bench.json build/floor ./bootstrap \
 		build/floor+return $(if $(filter $(BUILT),$(PEERS)),$$(sh test/bench/peers.sh build/peers $(filter $(BUILT),$(PEERS)))) \
 		$(filter-out $(BUILT),$(PEERS)); status=$$?; \
-	[ -s build/bench.json ] && build/report build/bench.json && \
-		build/report --svg build/bench.svg build/bench.json && exit $$status
+	[ -s build/bench.json ] && $(REPORT) build/bench.json && \
+		$(REPORT) form=svg build/bench.json >build/bench.svg && exit $$status
 
 # ---- Deploying: FUNCTION is its name, ROLE the ARN of its role, DRY_RUN=1 prints the commands ----
 
@@ -182,7 +183,7 @@ build/echo build/probe build/arm64/echo build/arm64/probe $(EXAMPLES): | build/h
 # Programs that include bootstrap.c, with a double of the system under it; that play Lambda; or that
 # measure. OPTIONS are what one of them has more than the others.
 PROGRAMS = $(addprefix build/,unit faults faults_poisoned fuzz fuzz_seeds exhaustive differential \
-	end_to_end sandbox soak local_lambda lambda_test bench report)
+	end_to_end sandbox soak local_lambda lambda_test bench)
 TOOLS = -std=c11 -O2 -Wall -Wextra $(STRICT) -Wno-missing-field-initializers -Wno-overlength-strings
 build/unit build/faults build/end_to_end build/sandbox build/soak: build/%: test/runtime/%.c
 build/faults_poisoned: test/runtime/faults.c
@@ -191,11 +192,11 @@ build/fuzz_seeds build/exhaustive: test/runtime/exhaustive.c test/runtime/fuzz.c
 build/end_to_end build/soak: test/runtime/script.h
 build/differential: test/proof/differential.c test/runtime/fuzz.c
 build/local_lambda build/lambda_test: build/%: test/lambda/%.c
-build/bench build/report: build/%: test/bench/%.c
+build/bench: test/bench/bench.c
 build/unit build/faults build/faults_poisoned build/fuzz build/fuzz_seeds build/exhaustive build/differential: \
 	bootstrap.c $(wildcard test/runtime/*.h)
 $(PROGRAMS): test/lambda/wire.c test/lambda/wire.h | build
-	$(HOST_CC) $(TOOLS) $(OPTIONS) $(filter-out bootstrap.c $(INCLUDED),$(filter %.c,$^)) $(LIBRARIES) -o $@
+	$(HOST_CC) $(TOOLS) $(OPTIONS) $(filter-out bootstrap.c $(INCLUDED),$(filter %.c,$^)) -o $@
 
 # The same with limits of a few dozen bytes, in a copy of the tree.
 build/tiny/Makefile: Makefile bootstrap.c test/proof/tiny.sh $(wildcard test/runtime/*.* test/lambda/*.*)
@@ -208,12 +209,11 @@ tiny-fuzz: build/tiny/Makefile
 # Sanitizers, where the compiler has them.
 SANITIZED = $(shell echo 'int main(void) { return 0; }' | $(HOST_CC) -fsanitize=address,undefined \
 	-x c - -o /dev/null 2>/dev/null && echo -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
-build/unit build/faults_poisoned build/report: OPTIONS = -g $(SANITIZED)
+build/unit build/faults_poisoned: OPTIONS = -g $(SANITIZED)
 build/fuzz_seeds: OPTIONS = -g $(SANITIZED)
 build/fuzz: HOST_CC = clang
 build/fuzz: OPTIONS = -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 build/fuzz_seeds build/exhaustive build/differential: INCLUDED = test/runtime/fuzz.c
-build/report: LIBRARIES = -lm
 
 # The floor of the bench, without any libc.
 FLOOR = -std=c11 -Wall -Wextra $(STRICT) -Os -static -s -nostdlib -ffreestanding -fno-pie -no-pie \
