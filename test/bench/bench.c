@@ -1,7 +1,7 @@
 /* bench.c - how fast a Lambda runtime starts and serves, and what it costs, on this machine.
  *
  * Plays Lambda for any executables that speak the Runtime API and echo their events, one after
- * the other in turns, and writes every sample as JSON; report.c makes tables and a picture of that.
+ * the other in turns, and writes every sample as JSON; report.awk makes tables and a picture of that.
  *
  *   cold   from just before vfork() to the whole first poll received, and on to the whole first
  *          response, without the rest between them. Before each of these starts comes one of the
@@ -17,7 +17,7 @@
  *
  *   bench FLOOR [NAME=]PATH ...      bench --help
  *
- * Linux: /proc, sched_setaffinity.
+ * Linux: /proc, epoll.
  *
  * SPDX-License-Identifier: MIT-0 */
 #define _GNU_SOURCE 1
@@ -27,22 +27,21 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,7 +51,7 @@
 enum {
     PROGRAMS_MAX = 14,          /* as many as a picture can show, two of them floors */
     ARGUMENTS_MAX = 16,         /* of one program */
-    CONNECTIONS_MAX = 8,        /* that one program holds open at once; clients keep one or two */
+    PROCESSES_MAX = 64,         /* of one program at a time */
     SLICE_MS = 100,             /* of the patience: how soon it is seen that a program ended */
     RECEIVED_MAX = 7 * 1048576, /* one request: Lambda's 6 MB and a generous head */
     QUOTED_MAX = 100,           /* of a body in a message */
@@ -80,10 +79,9 @@ static const struct event_case {
 enum { EVENT_CASES = sizeof event_cases / sizeof event_cases[0] };
 
 static struct {
-    const char *cpu, *output;
-    unsigned starts, seed, patience, largest, events; /* starts 0: as usual */
-    bool quick;
-} options = {"last", "bench.json", 0, 1, 10, UINT_MAX, UINT_MAX, false};
+    const char *output;
+    unsigned quick, starts, seed, patience, largest, events; /* starts 0: as usual */
+} options = {"bench.json", 0, 0, 1, 10, UINT_MAX, UINT_MAX};
 
 /* ---- Messages ----------------------------------------------------------------------------- */
 
@@ -170,11 +168,11 @@ static struct program {
     bool deployed;       /* all of the folder is the package, not the executable alone */
     char *arguments[ARGUMENTS_MAX + 1];
     char address[32];
-    pid_t pid; /* 0 while it does not run; its process group has the same number */
-    struct pollfd sockets[1 + CONNECTIONS_MAX]; /* the listener, and its connections */
-    nfds_t socket_count;
-    int polling;      /* the connection of its last poll; 0 before the first */
-    unsigned silence; /* slices since something was received */
+    const char *when;    /* the reason for which it fails ends with that */
+    pid_t pid;           /* 0 while it does not run; its process group has the same number */
+    int listener, epoll; /* which has the listener and the program's connections */
+    int polling;         /* the connection of its last poll; 0 before the first */
+    unsigned silence;    /* slices since something was received or sent */
     struct samples samples[SERIES];
     uint64_t spent;   /* on the invocations of this process */
     char reason[512]; /* why there are no samples in the case at hand; empty otherwise */
@@ -195,59 +193,55 @@ static void shuffle(void) {
     }
 }
 
-static int listen_with_patience(uint16_t *port) {
-    struct timeval patience = {.tv_sec = options.patience}, slice = {.tv_usec = SLICE_MS * 1000};
+static int listen_in_slices(uint16_t *port) {
+    struct timeval slice = {.tv_usec = SLICE_MS * 1000};
     int on = 1, fd = listen_on_loopback(port);
     /* An accepted socket begins with its listener's options (Linux). */
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof slice) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &slice, sizeof slice) < 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
         err(1, "a port on 127.0.0.1");
     return fd;
 }
 
-/* An executable; or a folder as it is deployed, with a bootstrap in it. */
-static void set_path(struct program *p, const char *path) {
-    struct stat info;
-    char joined[PATH_MAX];
-    p->deployed = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-    snprintf(joined, sizeof joined, "%s%s", path, p->deployed ? "/bootstrap" : "");
-    p->path = realpath(joined, NULL);
-    p->folder = realpath(joined, NULL);
-    if (p->path == NULL || p->folder == NULL || access(p->path, X_OK) < 0)
-        err(1, "%s: an executable file is expected, or a folder with a bootstrap", joined);
-    char *last = strrchr(p->folder, '/');
-    last[last == p->folder] = '\0'; /* the root keeps its slash */
+/* false: errno says why. */
+static bool watch(const struct program *p, int fd) {
+    struct epoll_event readable = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &readable) == 0;
 }
 
-/* Behind the path there may be arguments, unless the whole is a path. */
-static void set_arguments(struct program *p, const char *text) {
-    char *rest = access(text, F_OK) == 0 ? NULL : strdup(text), *word;
-    size_t count = 0;
-    while (rest != NULL && (word = strsep(&rest, " ")) != NULL)
-        if (*word != '\0' && count < ARGUMENTS_MAX)
-            p->arguments[count++] = word;
-    set_path(p, count == 0 ? text : p->arguments[0]);
+/* An executable, with arguments behind it; or a folder as it is deployed, with a bootstrap in it. */
+static void set_path(struct program *p, char *text) {
+    struct stat info;
+    char path[PATH_MAX] = "";
+    for (size_t i = 0; i < ARGUMENTS_MAX; i++)
+        p->arguments[i] = strtok(i == 0 ? text : NULL, " ");
+    if (p->arguments[0] != NULL) {
+        p->deployed = stat(p->arguments[0], &info) == 0 && S_ISDIR(info.st_mode);
+        snprintf(path, sizeof path, "%s%s", p->arguments[0], p->deployed ? "/bootstrap" : "");
+    }
+    p->path = realpath(path, NULL);
+    if (p->path == NULL || access(p->path, X_OK) < 0)
+        err(1, "'%s': an executable file is expected, or a folder with a bootstrap", path);
+    p->folder = dirname(strdup(p->path));
     p->arguments[0] = p->path;
 }
 
-static void add_program(const char *argument) {
+static void add_program(char *argument) {
     if (program_count == PROGRAMS_MAX)
         errx(1, "%d programs at most", PROGRAMS_MAX);
     struct program *p = &programs[program_count];
-    const char *equals = strchr(argument, '=');
-    const char *path = equals == NULL ? argument : equals + 1;
-    if (*path == '\0' || equals == argument)
-        errx(1, "%s: NAME=PATH is expected", argument);
-    set_arguments(p, path);
-    p->name =
-        equals == NULL ? strrchr(p->path, '/') + 1 : strndup(argument, (size_t)(equals - argument));
+    char *equals = strchr(argument, '=');
+    set_path(p, equals == NULL ? argument : equals + 1);
+    p->name = equals == NULL ? basename(p->path) : strndup(argument, (size_t)(equals - argument));
     for (const struct program *other = programs; other < p; other++)
         if (strcmp(other->name, p->name) == 0)
             errx(1, "two programs are called %s: NAME=PATH gives one another name", p->name);
     uint16_t port = 0;
-    p->sockets[0] = (struct pollfd){.fd = listen_with_patience(&port), .events = POLLIN};
-    p->socket_count = 1;
+    p->listener = listen_in_slices(&port);
+    p->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (!watch(p, p->listener))
+        err(1, "epoll");
     snprintf(p->address, sizeof p->address, "127.0.0.1:%u", port);
     turn[program_count++] = p;
 }
@@ -261,13 +255,15 @@ static void interrupt(int number) {
     interrupted = number;
 }
 
-/* Ends the attempt at hand. */
+/* Ends the attempt at hand, for a reason to which it adds when that was. */
 __attribute__((format(printf, 2, 3), noreturn)) static void fail(struct program *p,
                                                                  const char *format, ...) {
+    char reason[448];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(p->reason, sizeof p->reason, format, arguments);
+    vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
+    snprintf(p->reason, sizeof p->reason, "%s %s", reason, p->when);
     longjmp(attempted, 1);
 }
 
@@ -292,6 +288,22 @@ static bool attempt(struct program *p, void (*step)(struct program *)) {
 
 /* ---- Processes ---------------------------------------------------------------------------- */
 
+/* What a runtime may want of a function in the cloud, and nothing of ours but where to find programs. */
+static char api[64], task_root[PATH_MAX + 32], search[4096], temporary[PATH_MAX + 32];
+static char *const environment[] = {api,
+                                    task_root,
+                                    search,
+                                    temporary,
+                                    "LANG=en_US.UTF-8",
+                                    "TZ=:UTC",
+                                    "_HANDLER=function.handler",
+                                    "AWS_LAMBDA_FUNCTION_NAME=bench",
+                                    "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+                                    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128",
+                                    "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
+                                    "AWS_REGION=us-east-1",
+                                    NULL};
+
 /* The same for all programs, and little: it is part of what is measured. Lambda too starts a
  * program in its folder, as the leader of a process group. */
 static void become(const struct program *p) {
@@ -301,7 +313,7 @@ static void become(const struct program *p) {
     dup2(null_fd, STDOUT_FILENO);
     dup2(error_fd, STDERR_FILENO);
     if (chdir(p->folder) == 0)
-        execv(p->path, p->arguments);
+        execve(p->path, p->arguments, environment);
     perror(p->path);
     _exit(127);
 }
@@ -309,8 +321,9 @@ static void become(const struct program *p) {
 /* Returns when that was. Linux lets the child of vfork call what it likes, as long as it never
  * returns from here. */
 static uint64_t start(struct program *p) {
-    setenv("AWS_LAMBDA_RUNTIME_API", p->address, 1);
-    setenv("LAMBDA_TASK_ROOT", p->folder, 1);
+    snprintf(api, sizeof api, "AWS_LAMBDA_RUNTIME_API=%s", p->address);
+    snprintf(task_root, sizeof task_root, "LAMBDA_TASK_ROOT=%s", p->folder);
+    p->when = "before its first poll";
     uint64_t began = now_ns(CLOCK_MONOTONIC);
     p->pid = vfork();
     if (p->pid == 0)
@@ -318,11 +331,6 @@ static uint64_t start(struct program *p) {
     if (p->pid < 0)
         err(1, "vfork");
     return began;
-}
-
-static void drop_connection(struct program *p, size_t index) {
-    close(p->sockets[index].fd);
-    p->sockets[index] = p->sockets[--p->socket_count];
 }
 
 /* What has left its process group, and whose parent is gone: it is ours, since prepare has made this
@@ -345,42 +353,36 @@ static void end_strays(void) {
     } while (ended > 0);
 }
 
-/* What it left in the queue must not be taken for the next process's poll. */
+/* What it left in the queue must not be taken for the next process's poll; and what has ended has
+ * closed its connections. */
 static void stop(struct program *p) {
+    struct epoll_event left;
     if (p->pid > 0)
         kill(-p->pid, SIGKILL);
     while (p->pid > 0 && (waitpid(-p->pid, NULL, 0) > 0 || errno == EINTR))
         continue;
-    while (p->socket_count > 1)
-        drop_connection(p, 1);
-    while (poll(p->sockets, 1, 0) > 0)
-        close(accept(p->sockets[0].fd, NULL, NULL));
     p->pid = p->polling = 0;
     p->silence = 0;
     end_strays();
+    while (epoll_wait(p->epoll, &left, 1, 0) > 0)
+        close(left.data.fd == p->listener ? accept(p->listener, NULL, NULL) : left.data.fd);
 }
 
 /* ---- Connections -------------------------------------------------------------------------- */
 
 /* The event at hand, for all programs. */
 static struct event {
-    char label[32];
+    char label[32], when[64];
     struct bytes body, message; /* the message: head, framing and body */
 } event;
-
-static const char *when(const struct program *p) {
-    static char text[64];
-    snprintf(text, sizeof text, "in the event of %s", event.label);
-    return p->polling == 0 ? "before its first poll" : text;
-}
 
 static void expect_running(struct program *p) {
     int status;
     if (waitpid(p->pid, &status, WNOHANG) != p->pid)
         return;
     if (WIFSIGNALED(status))
-        fail(p, "was ended by signal %d %s", WTERMSIG(status), when(p));
-    fail(p, "ended with status %d %s", WEXITSTATUS(status), when(p));
+        fail(p, "was ended by signal %d", WTERMSIG(status));
+    fail(p, "ended with status %d", WEXITSTATUS(status));
 }
 
 /* After a slice in which nothing came. */
@@ -389,46 +391,43 @@ static void wait_on(struct program *p) {
         longjmp(attempted, 1);
     expect_running(p);
     if (++p->silence >= options.patience * 1000 / SLICE_MS)
-        fail(p, "%s for %u s %s",
-             p->socket_count > 1 ? "is silent" : "is not connected to AWS_LAMBDA_RUNTIME_API",
-             options.patience, when(p));
+        fail(p, "is silent for %u s", options.patience);
 }
 
 /* A connection breaks a moment before it can be seen that its program ended. */
 __attribute__((noreturn)) static void give_up(struct program *p, const char *what) {
     usleep(SLICE_MS * 1000);
     expect_running(p);
-    fail(p, "%s %s", what, when(p));
+    fail(p, "%s", what);
 }
 
-static void accept_connection(struct program *p) {
-    int fd = accept4(p->sockets[0].fd, NULL, NULL, SOCK_CLOEXEC);
-    if (fd < 0)
-        err(1, "accept");
-    if (p->socket_count > CONNECTIONS_MAX) {
-        close(fd);
-        fail(p, "holds more than %d connections open", CONNECTIONS_MAX);
-    }
-    p->sockets[p->socket_count++] = (struct pollfd){.fd = fd, .events = POLLIN};
-}
-
-/* Index of a connection with something to read. A program may begin another one at any time. */
-static size_t await_readable(struct program *p) {
+/* A connection with something to read. A program may begin another one at any time. */
+static int await_readable(struct program *p) {
+    struct epoll_event ready;
     for (;;) {
-        if (poll(p->sockets, p->socket_count, SLICE_MS) <= 0) {
+        if (epoll_wait(p->epoll, &ready, 1, SLICE_MS) <= 0)
             wait_on(p);
-            continue;
-        }
-        for (size_t i = 1; i < p->socket_count; i++)
-            if (p->sockets[i].revents != 0)
-                return i;
-        accept_connection(p);
+        else if (ready.data.fd != p->listener)
+            return ready.data.fd;
+        else if (!watch(p, accept4(p->listener, NULL, NULL, SOCK_CLOEXEC)))
+            fail(p, "cannot have another connection: %s", strerror(errno));
     }
 }
 
+/* Not for longer than the patience, even if the program never reads. */
 static void send_or_fail(struct program *p, int fd, const char *data, size_t length) {
-    if (!send_all(fd, data, length))
-        give_up(p, "does not take what is sent");
+    while (length > 0) {
+        ssize_t n = send(fd, data, length, MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            wait_on(p);
+        } else if (n < 0) {
+            give_up(p, "does not take what is sent");
+        } else {
+            data += n;
+            length -= (size_t)n;
+            p->silence = 0;
+        }
+    }
 }
 
 /* ---- Requests ----------------------------------------------------------------------------- */
@@ -449,26 +448,19 @@ static struct incoming {
     size_t head_length, end; /* head_length 0: not yet seen whole; end 0: chunked */
 } incoming[KINDS];
 
-/* Where the request ends, and the wish to be told to go on. Of a head alone nothing is decoded. */
-static void read_head(struct program *p, struct incoming *in, int fd) {
-    struct request head;
-    size_t n;
-    request_parse(in->data, in->head_length, &head);
-    const char *length = request_field(&head, "Content-Length", &n);
-    if (!head.chunked)
-        in->end = in->head_length + (length == NULL ? 0 : strtoul(length, NULL, 10));
-    if (head.expects_continue && in->length == in->head_length)
-        send_or_fail(p, fd, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-    request_free(&head);
-}
-
-/* Only where a request ends: time runs, and neither the checks nor the decoding belong to it. No
- * event has an end of line in it, so a chunked one ends with the first blank line behind the head. */
+/* Only where a request ends: time runs, and neither the checks nor the decoding belong to it. Of a head
+ * alone nothing is decoded. No event has an end of line in it, so a chunked one ends with the first blank
+ * line behind the head. */
 static bool is_whole(struct program *p, struct incoming *in, int fd) {
     const char *blank = in->head_length > 0 ? NULL : memmem(in->data, in->length, "\r\n\r\n", 4);
+    struct request head;
     if (blank != NULL) {
         in->head_length = (size_t)(blank - in->data) + 4;
-        read_head(p, in, fd);
+        request_parse(in->data, in->head_length, &head);
+        in->end = head.chunked ? 0 : in->head_length + head.content_length;
+        if (head.expects_continue && in->length == in->head_length)
+            send_or_fail(p, fd, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        request_free(&head);
     }
     if (in->head_length == 0 || in->end > 0)
         return in->head_length > 0 && in->length >= in->end;
@@ -478,12 +470,11 @@ static bool is_whole(struct program *p, struct incoming *in, int fd) {
 /* The next request of the program, whole. Returns its connection. */
 static int receive(struct program *p, enum kind kind) {
     struct incoming *in = &incoming[kind];
-    size_t index = 0;
+    int fd = -1;
     in->length = in->head_length = in->end = 0;
     while (in->length < RECEIVED_MAX) {
         if (in->length == 0)
-            index = await_readable(p);
-        int fd = p->sockets[index].fd;
+            fd = await_readable(p);
         ssize_t n = recv(fd, in->data + in->length, RECEIVED_MAX - in->length, 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             wait_on(p);
@@ -495,7 +486,7 @@ static int receive(struct program *p, enum kind kind) {
         } else if (in->length > 0) {
             give_up(p, "broke off in the middle of a request");
         } else {
-            drop_connection(p, index);
+            close(fd);
         }
     }
     fail(p, "sends a request of more than %d bytes", RECEIVED_MAX);
@@ -544,6 +535,7 @@ static void set_event(const struct event_case *c, bool chunked) {
     bytes_free(&event.body);
     bytes_free(&event.message);
     snprintf(event.label, sizeof event.label, "%s%s", c->name, chunked ? ", chunked" : "");
+    snprintf(event.when, sizeof event.when, "in the event of %s", event.label);
     make_body(&event.body, c->length);
     make_message(&event.message, &event.body, chunked);
 }
@@ -565,8 +557,8 @@ static void check(struct program *p, enum kind kind) {
              r.body.length == 0 ? "" : r.body.data);
     if (kind == ANSWER && (r.body.length != event.body.length ||
                            memcmp(r.body.data, event.body.data, r.body.length) != 0))
-        fail(p, "answers the event of %s with %zu bytes that are not its own %zu", event.label,
-             r.body.length, event.body.length);
+        fail(p, "answers with %zu bytes that are not the %zu of the event", r.body.length,
+             event.body.length);
     request_free(&r);
 }
 
@@ -579,6 +571,7 @@ struct invocation {
 static struct invocation invoke(struct program *p) {
     static const char accepted[] = "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
                                    "Content-Length: 16\r\n\r\n{\"status\":\"OK\"}\n";
+    p->when = event.when;
     uint64_t own = now_ns(CLOCK_PROCESS_CPUTIME_ID), began = now_ns(CLOCK_MONOTONIC);
     send_or_fail(p, p->polling, event.message.data, event.message.length);
     int responding = receive(p, ANSWER);
@@ -594,27 +587,16 @@ static struct invocation invoke(struct program *p) {
 
 /* ---- What the kernel knows about a program ------------------------------------------------ */
 
-/* KiB that would be free again if the process ended; 0 where smaps_rollup cannot be read. */
-static uint64_t private_memory(pid_t pid) {
-    struct bytes text = {0};
-    unsigned long long clean = 0, dirty = 0;
-    const char *at = read_proc(&text, "/proc/%d/smaps_rollup", (int)pid)
-                         ? strstr(text.data, "\nPrivate_")
-                         : NULL;
-    if (at != NULL)
-        sscanf(at, " Private_Clean: %llu kB Private_Dirty: %llu", &clean, &dirty);
-    bytes_free(&text);
-    return clean + dirty;
-}
-
-/* Nanoseconds on a processor, and ready to run without one; page faults. */
+/* Nanoseconds on a processor, and ready to run without one; page faults; and whose they are: a program,
+ * and what it has started: a shell's curl is part of what the shell costs. */
 struct usage {
-    uint64_t processor, waited, faults, private_kib;
+    uint64_t processor, waited, faults;
+    pid_t pids[PROCESSES_MAX];
+    size_t count;
 };
 
-/* Of one process, without its threads' waiting. What its children used that have ended comes in clock
- * ticks, and all else to the nanosecond: proc_pid_stat(5), the fields behind the name, which is in
- * parentheses and may hold anything. */
+/* What the children used that have ended comes in clock ticks, and all else to the nanosecond:
+ * proc_pid_stat(5), the fields behind the name, which is in parentheses and may hold anything. */
 static void add_process(pid_t pid, struct usage *sum) {
     unsigned long faults[4] = {0}, user = 0, system = 0;
     struct bytes text = {0};
@@ -631,50 +613,58 @@ static void add_process(pid_t pid, struct usage *sum) {
     bytes_free(&text);
 }
 
-/* A process and those that it has started: a shell's curl is part of what the shell costs. Memory
- * takes longer to look at. One may end while it is looked at. */
-static void look_at(pid_t pid, bool memory_too, struct usage *sum) {
-    char path[64];
-    add_process(pid, sum);
-    if (memory_too)
-        sum->private_kib += private_memory(pid);
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    DIR *tasks = opendir(path);
-    for (struct dirent *entry; tasks != NULL && (entry = readdir(tasks)) != NULL;) {
-        struct bytes text = {0};
-        unsigned long long waited = 0;
-        pid_t child;
-        long task = strtol(entry->d_name, NULL, 10);
-        if (task > 0 && read_proc(&text, "/proc/%d/task/%ld/schedstat", (int)pid, task))
-            sscanf(text.data, "%*u %llu", &waited);
-        sum->waited += waited;
-        text.length = 0;
-        if (task > 0 && read_proc(&text, "/proc/%d/task/%ld/children", (int)pid, task))
-            for (char *at = text.data; (child = (pid_t)strtol(at, &at, 10)) > 0;)
-                look_at(child, memory_too, sum);
-        bytes_free(&text);
-    }
-    if (tasks != NULL)
-        closedir(tasks);
+/* How long it waited, and which processes it has started. */
+static void add_thread(pid_t pid, const char *thread, struct usage *sum) {
+    struct bytes text = {0};
+    unsigned long long waited = 0;
+    pid_t child;
+    if (read_proc(&text, "/proc/%d/task/%s/schedstat", (int)pid, thread))
+        sscanf(text.data, "%*u %llu", &waited);
+    sum->waited += waited;
+    text.length = 0;
+    if (read_proc(&text, "/proc/%d/task/%s/children", (int)pid, thread))
+        for (char *at = text.data; (child = (pid_t)strtol(at, &at, 10)) > 0;)
+            if (sum->count < PROCESSES_MAX)
+                sum->pids[sum->count++] = child;
+    bytes_free(&text);
 }
 
-static struct usage usage_of(const struct program *p, bool memory_too) {
-    struct usage sum = {0};
-    look_at(p->pid, memory_too, &sum);
+/* One may end while it is looked at. */
+static struct usage usage_of(const struct program *p) {
+    struct usage sum = {.pids = {p->pid}, .count = 1};
+    for (size_t i = 0; i < sum.count; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/%d/task", (int)sum.pids[i]);
+        DIR *threads = opendir(path);
+        add_process(sum.pids[i], &sum);
+        for (struct dirent *entry; threads != NULL && (entry = readdir(threads)) != NULL;)
+            if (entry->d_name[0] != '.')
+                add_thread(sum.pids[i], entry->d_name, &sum);
+        if (threads != NULL)
+            closedir(threads);
+    }
     return sum;
 }
 
 /* Once it waits and does nothing else. Right behind a poll it is still on its way into its recv, how
  * far is the scheduler's choice: figures of there would not repeat. */
-static struct usage usage_at_rest(const struct program *p, bool memory_too) {
-    uint64_t before, now = 0;
+static struct usage usage_at_rest(const struct program *p) {
+    struct usage before, now = {0};
     int looks = 0;
     do {
         before = now;
         usleep(REST_MS * 1000);
-        now = usage_of(p, false).processor;
-    } while (now != before && ++looks < REST_LOOKS);
-    return usage_of(p, memory_too);
+        now = usage_of(p);
+    } while (now.processor != before.processor && ++looks < REST_LOOKS);
+    return now;
+}
+
+/* KiB that would be free again if they ended; 0 where smaps_rollup cannot be read. */
+static uint64_t private_memory(const struct usage *of) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < of->count; i++)
+        sum += memory_kib(of->pids[i], "smaps_rollup", "Private_");
+    return sum;
 }
 
 /* The threads of one program wait for each other, and for us, when all are on one processor. So only
@@ -684,55 +674,58 @@ static uint64_t lost(uint64_t wall, uint64_t processor, uint64_t own, uint64_t w
     return rest < waited ? rest : waited;
 }
 
-/* The number that a command of the shell prints about $FILE, 0 if none. In the programs' folder for
- * scratch. */
-static uint64_t ask_shell(const char *command, const char *file) {
-    double number = 0;
+/* The first line that a command of the shell prints about $FILE, "" if none. In the programs' folder
+ * for scratch. */
+static const char *ask_shell(const char *command, const char *file) {
+    static char line[512];
     setenv("FILE", file, 1);
     FILE *output = popen(command, "r");
-    if (output == NULL || fscanf(output, "%lf", &number) != 1)
-        number = 0;
+    if (output == NULL || fgets(line, sizeof line, output) == NULL)
+        line[0] = '\0';
     if (output != NULL)
         pclose(output);
     unsetenv("FILE");
-    return (uint64_t)number;
+    line[strcspn(line, "\n")] = '\0';
+    return line;
 }
 
 /* ---- Results ------------------------------------------------------------------------------ */
 
-static struct bytes results;   /* a JSON object for each program and item, each on a line */
+static FILE *json;
+static const char *before_result = "\n  ";
 static bool needed_one_failed; /* the floor, or the first program beside it: what the run is for */
 
-static void add_member(struct bytes *to, const char *name, const char *value) {
-    bytes_format(to, "\"%s\": ", name);
-    json_string(to, value, strlen(value));
-    bytes_text(to, ", ");
+static void put_member(const char *before, const char *name, const char *value) {
+    struct bytes text = {0};
+    json_string(&text, value, strlen(value));
+    fprintf(json, "%s\"%s\": %.*s", before, name, (int)text.length, text.data);
+    bytes_free(&text);
 }
 
 /* The samples of each process in an array of their own; or why there are none. */
-static void add_result(const struct program *p, const char *group, const char *item,
+static void put_result(const struct program *p, const char *group, const char *item,
                        const char *unit, const struct samples *s) {
     if (s->text.length == 0 && p->reason[0] == '\0')
         return; /* interrupted, or there is nothing to measure it with */
-    bytes_text(&results, results.length == 0 ? "\n  {" : ",\n  {");
-    add_member(&results, "program", p->name);
-    add_member(&results, "group", group);
-    add_member(&results, "item", item);
-    add_member(&results, "unit", unit);
-    add_member(&results, "failed", p->reason);
     needed_one_failed |= p->reason[0] != '\0' && p - programs < 2;
-    bytes_text(&results, "\"samples\": [");
-    bytes_append(&results, s->text.data, s->text.length);
-    bytes_text(&results, s->text.length > 0 ? "]]}" : "]}");
+    fputs(before_result, json);
+    before_result = ",\n  ";
+    put_member("{", "program", p->name);
+    put_member(", ", "group", group);
+    put_member(", ", "item", item);
+    put_member(", ", "unit", unit);
+    put_member(", ", "failed", p->reason);
+    fprintf(json, ", \"samples\": [%.*s%s]}", (int)s->text.length, s->text.data,
+            s->text.length > 0 ? "]" : "");
 }
 
 /* Of all programs, in the order of the tables. */
-static void add_results(const char *group, const char *item, enum series first, enum series end) {
+static void put_results(const char *group, const char *item, enum series first, enum series end) {
     char name[64];
     for (enum series series = first; series < end; series++) {
         snprintf(name, sizeof name, "%s%s", series < TIMES ? item : "", series_names[series][0]);
         for (size_t i = 0; i < program_count; i++)
-            add_result(&programs[i], group, name, series_names[series][1],
+            put_result(&programs[i], group, name, series_names[series][1],
                        &programs[i].samples[series]);
     }
 }
@@ -769,16 +762,17 @@ static void cold_start(struct program *p) {
     uint64_t wall = now_ns(CLOCK_MONOTONIC) - began;
     own = now_ns(CLOCK_PROCESS_CPUTIME_ID) - own;
     check(p, POLL);
-    struct usage at_poll = usage_at_rest(p, false);
+    struct usage at_poll = usage_at_rest(p);
     struct invocation first = invoke(p);
-    struct usage after = usage_at_rest(p, true);
+    struct usage after = usage_at_rest(p);
+    uint64_t memory = private_memory(&after);
     stop(p);
     keep(&p->samples[WALL], wall);
     keep(&p->samples[PROCESSOR], at_poll.processor);
     keep(&p->samples[WAITING], lost(wall, at_poll.processor, own, at_poll.waited));
     keep(&p->samples[RESPONSE], wall + first.response);
     keep(&p->samples[FAULTS], after.faults);
-    keep(&p->samples[MEMORY], after.private_kib);
+    keep(&p->samples[MEMORY], memory);
 }
 
 /* The first round is not counted: it brings the programs into the page cache. */
@@ -792,8 +786,8 @@ static void measure_cold(void) {
             attempt(turn[i], round > 0 ? cold_start : start_before);
         }
     }
-    add_results("cold", "first poll", WALL, FAULTS);
-    add_results("cost", "", FAULTS, PACKAGE);
+    put_results("cold", "first poll", WALL, FAULTS);
+    put_results("cost", "", FAULTS, PACKAGE);
     for (size_t i = 0; i < program_count; i++)
         programs[i].broken = programs[i].samples[WALL].text.length == 0;
 }
@@ -805,13 +799,13 @@ static void measure_mapped(struct program *p) {
     static const char command[] =
         "maps() { cat $1/maps; for child in $(cat $1/task/*/children); do maps /proc/$child; done; }; "
         "maps $FILE | sed -n 's|^[^/]*/|/|p' | sort -u | tr '\\n' '\\0' | "
-        "xargs -0 stat -c %s 2>/dev/null | awk '{ sum += $1 } END { print sum }'";
+        "xargs -0 stat -c %s 2>/dev/null | awk '{ sum += $1 } END { printf \"%.0f\", sum }'";
     char process[32];
     start_and_check(p);
     invoke(p);
-    usage_at_rest(p, false);
+    usage_at_rest(p);
     snprintf(process, sizeof process, "/proc/%d", (int)p->pid);
-    keep(&p->samples[MAPPED], ask_shell(command, process));
+    keep(&p->samples[MAPPED], strtoull(ask_shell(command, process), NULL, 10));
     stop(p);
 }
 
@@ -822,7 +816,7 @@ static void measure_cost(struct program *p) {
         "&& wc -c <\"$TMPDIR/package.zip\"; rm -f \"$TMPDIR/package.zip\"";
     char folder[PATH_MAX + 2];
     snprintf(folder, sizeof folder, "%s/.", p->folder);
-    uint64_t length = ask_shell(zipped, p->deployed ? folder : p->path);
+    uint64_t length = strtoull(ask_shell(zipped, p->deployed ? folder : p->path), NULL, 10);
     if (length > 0)
         keep(&p->samples[PACKAGE], length);
     attempt(p, measure_mapped);
@@ -844,14 +838,14 @@ static void invoke_block(struct program *p) {
     uint64_t wall = 0, own = 0;
     kill(-p->pid, SIGCONT);
     invoke(p);
-    struct usage before = usage_of(p, false);
+    struct usage before = usage_of(p);
     for (int i = 0; i < BLOCK; i++) {
         struct invocation one = invoke(p);
         keep(&p->samples[WALL], one.wall);
         wall += one.wall;
         own += one.own;
     }
-    struct usage after = usage_of(p, false);
+    struct usage after = usage_of(p);
     kill(-p->pid, SIGSTOP);
     p->spent += wall;
     /* Ticks come late, and the waiting of a child goes with it. */
@@ -884,7 +878,7 @@ static void measure_warm_case(const struct event_case *c, bool chunked) {
     begin_case(event.label);
     for (unsigned i = 0; i < (options.quick ? QUICK_PROCESSES : PROCESSES) && !interrupted; i++)
         measure_processes(part < 2 * BLOCK ? 2 * BLOCK : part);
-    add_results(chunked ? "warm chunked" : "warm Content-Length", c->name, WALL, TIMES);
+    put_results(chunked ? "warm chunked" : "warm Content-Length", c->name, WALL, TIMES);
 }
 
 /* ---- Nothing but a conversation ----------------------------------------------------------- */
@@ -895,28 +889,12 @@ static void converse(struct program *p) {
     start_and_check(p);
     for (unsigned i = 0; i < options.events; i++)
         invoke(p);
-    struct usage u = usage_at_rest(p, true);
+    struct usage u = usage_at_rest(p);
     printf("%llu page faults, %llu KiB private\n", (unsigned long long)u.faults,
-           (unsigned long long)u.private_kib);
+           (unsigned long long)private_memory(&u));
     kill(-p->pid, SIGTERM);
     waitpid(p->pid, NULL, 0);
     stop(p);
-}
-
-/* ---- All measuring, in its order ---------------------------------------------------------- */
-
-static void measure(void) {
-    measure_cold();
-    begin_case("cost");
-    for (size_t i = 0; i < program_count; i++)
-        measure_cost(&programs[i]);
-    add_results("cost", "", PACKAGE, SERIES);
-    for (int chunked = 0; chunked <= 1; chunked++)
-        for (size_t i = 0; i < EVENT_CASES && !interrupted; i++)
-            if (event_cases[i].length <= options.largest)
-                measure_warm_case(&event_cases[i], chunked == 1);
-    if (interrupted)
-        add_warning("bench", "was interrupted: the results are those until then");
 }
 
 /* ---- JSON --------------------------------------------------------------------------------- */
@@ -929,59 +907,52 @@ static const char method[] =
     "all its threads, as far as others had the processor. Samples in the order of measuring, those of "
     "each process in an array.";
 
-static char pinned[32];
 static struct bytes command; /* with a NUL */
 
-static void add_machine(struct bytes *to) {
-    char machine[320], date[32];
-    struct bytes text = {0};
-    struct utsname system;
-    time_t now = time(NULL);
-    uname(&system);
-    const char *model =
-        read_file("/proc/cpuinfo", &text) ? strstr(text.data, "\nmodel name\t: ") : NULL;
-    model = model == NULL ? system.machine : model + strlen("\nmodel name\t: ");
-    snprintf(machine, sizeof machine, "%.*s, %ld processors, %s %s%s", (int)strcspn(model, "\n"),
-             model, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.release, pinned);
-    strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
-    add_member(to, "machine", machine);
-    add_member(to, "date", date);
-    bytes_free(&text);
-}
-
-static void add_programs(struct bytes *to) {
-    for (size_t i = 0; i < program_count; i++) {
-        char path[PATH_MAX];
-        struct bytes version = {0};
-        snprintf(path, sizeof path, "%s/version", programs[i].folder);
-        bool known = programs[i].deployed && read_file(path, &version);
-        bytes_text(to, i == 0 ? "\n  {" : ",\n  {");
-        add_member(to, "name", programs[i].name);
-        bytes_text(to, "\"version\": ");
-        json_string(to, version.data, known ? strcspn(version.data, "\n") : 0);
-        bytes_text(to, "}");
-        bytes_free(&version);
+static void begin_json(void) {
+    static const char machine[] =
+        "model=$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1) "
+        "processors=$(getconf _NPROCESSORS_ONLN) "
+        "ours=$(sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status); "
+        "echo \"${model:-$(uname -m)}, $processors processors, $(uname -sr), all on processor $ours\"";
+    put_member("{", "machine", ask_shell(machine, ""));
+    put_member(", ", "date", ask_shell("date -u +%Y-%m-%d", ""));
+    put_member(", ", "command", command.data);
+    put_member(", ", "method", method);
+    fputs(",\n \"programs\": [", json);
+    for (const struct program *p = programs; p < programs + program_count; p++) {
+        fputs(p == programs ? "\n  " : ",\n  ", json);
+        put_member("{", "name", p->name);
+        put_member(", ", "version",
+                   p->deployed ? ask_shell("cat \"$FILE/version\" 2>/dev/null", p->folder) : "");
+        fputs("}", json);
     }
+    fputs("],\n \"results\": [", json);
 }
 
-static void write_json(void) {
-    struct bytes to = {0};
-    bytes_text(&to, "{");
-    add_machine(&to);
-    add_member(&to, "command", command.data);
-    add_member(&to, "method", method);
-    bytes_text(&to, "\n \"programs\": [");
-    add_programs(&to);
-    bytes_text(&to, "],\n \"warnings\": [");
-    bytes_append(&to, warnings.data, warnings.length);
-    bytes_text(&to, "],\n \"results\": [");
-    bytes_append(&to, results.data, results.length);
-    bytes_text(&to, "\n]}\n");
-    FILE *file = fopen(options.output, "w");
-    bool written = file != NULL && fwrite(to.data, 1, to.length, file) == to.length;
-    if (file == NULL || fclose(file) != 0 || !written)
+static void end_json(void) {
+    fprintf(json, "],\n \"warnings\": [%.*s\n]}\n", (int)warnings.length, warnings.data);
+    bool written = !ferror(json);
+    if (fclose(json) != 0 || !written)
         err(1, "writing %s", options.output);
-    bytes_free(&to);
+}
+
+/* ---- All measuring, in its order ---------------------------------------------------------- */
+
+static void measure(void) {
+    begin_json();
+    measure_cold();
+    begin_case("cost");
+    for (size_t i = 0; i < program_count; i++)
+        measure_cost(&programs[i]);
+    put_results("cost", "", PACKAGE, SERIES);
+    for (int chunked = 0; chunked <= 1; chunked++)
+        for (size_t i = 0; i < EVENT_CASES && !interrupted; i++)
+            if (event_cases[i].length <= options.largest)
+                measure_warm_case(&event_cases[i], chunked == 1);
+    if (interrupted)
+        add_warning("bench", "was interrupted: the results are those until then");
+    end_json();
 }
 
 /* ---- Options ------------------------------------------------------------------------------ */
@@ -993,100 +964,61 @@ static const char help[] =
     "  --quick        a tenth of the default work\n"
     "  --largest N    leaves out events of more bytes\n"
     "  --seed N       for the order of turns (1)\n"
-    "  --cpu N        everything on processor N (the last one), or any: where the scheduler\n"
-    "                 happens to place server and program changes warm figures by half or more\n"
     "  --patience N   seconds after which a silent program is given up (10)\n"
     "  --events N     nothing but N events of 16 B; prints page faults and private memory\n"
     "The first program is what the others are compared with. PATH is an executable, perhaps with\n"
     "arguments behind it, 'node=/usr/bin/node /srv/index.js', or a folder as it is deployed, with a\n"
     "bootstrap and perhaps a file version. It is started in the executable's folder and must return\n"
     "each event (a JSON string) byte for byte. Private memory leaves out pages that others map too:\n"
-    "measure while nothing else runs with the same libraries. Ctrl-C writes what there is.\n";
+    "measure while nothing else runs with the same libraries. Ctrl-C writes what there is. Start it\n"
+    "with taskset -c N: where the scheduler happens to place server and program changes warm\n"
+    "figures by half or more.\n";
 
-static unsigned parse_number(const char *option, const char *text, unsigned long least,
-                             unsigned long most) {
+static const struct choice {
+    const char *name;
+    unsigned *number, least, most; /* NULL: a text; 0 and 0: nothing behind it */
+} choices[] = {{"output", NULL, 1, 1},
+               {"quick", &options.quick, 0, 0},
+               {"starts", &options.starts, 1, UINT_MAX},
+               {"seed", &options.seed, 1, UINT_MAX},
+               {"patience", &options.patience, 1, 3600},
+               {"largest", &options.largest, 1, UINT_MAX},
+               {"events", &options.events, 0, 1000000},
+               {NULL}};
+
+static void parse_value(const struct choice *c, const char *text) {
     char *end;
-    errno = 0;
+    if (text == NULL)
+        errx(1, "--%s: a value is expected", c->name);
     unsigned long value = strtoul(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < least || value > most)
-        errx(1, "--%s %s: a number from %lu to %lu is expected", option, text, least, most);
-    return (unsigned)value;
+    if (c->number == NULL)
+        options.output = text;
+    else if (end == text || *end != '\0' || value < c->least || value > c->most)
+        errx(1, "--%s %s: a number from %u to %u is expected", c->name, text, c->least, c->most);
+    else
+        *c->number = (unsigned)value;
 }
-
-static const struct {
-    const char *name, **text; /* or a number */
-    unsigned *number, least, most;
-} choices[] = {{"output", &options.output, NULL, 0, 0},
-               {"cpu", &options.cpu, NULL, 0, 0},
-               {"starts", NULL, &options.starts, 1, UINT_MAX},
-               {"seed", NULL, &options.seed, 1, UINT_MAX},
-               {"patience", NULL, &options.patience, 1, 3600},
-               {"largest", NULL, &options.largest, 1, UINT_MAX},
-               {"events", NULL, &options.events, 0, 1000000}};
 
 /* Returns where the programs begin. */
 static char **parse_options(char **at) {
     for (; *at != NULL && strncmp(*at, "--", 2) == 0; at++) {
-        size_t i = 0, known = sizeof choices / sizeof choices[0];
+        const struct choice *c = choices;
         if (strcmp(*at, "--help") == 0)
             exit(fputs(help, stdout) < 0);
-        options.quick |= strcmp(*at, "--quick") == 0;
-        if (strcmp(*at, "--quick") == 0)
-            continue;
-        while (i < known && strcmp(*at + 2, choices[i].name) != 0)
-            i++;
-        if (i == known)
+        while (c->name != NULL && strcmp(*at + 2, c->name) != 0)
+            c++;
+        if (c->name == NULL)
             errx(1, "%s: no such option: see --help", *at);
-        if (*++at == NULL)
-            errx(1, "--%s: a value is expected", choices[i].name);
-        if (choices[i].text != NULL)
-            *choices[i].text = *at;
+        if (c->most == 0)
+            *c->number = 1;
         else
-            *choices[i].number =
-                parse_number(choices[i].name, *at, choices[i].least, choices[i].most);
+            parse_value(c, *++at);
     }
     if (*at == NULL)
         errx(1, "a program is expected: see --help");
     if (options.starts == 0)
         options.starts = options.quick ? QUICK_STARTS : STARTS;
     return at;
-}
-
-/* What is pinned here stays so in every program. */
-static void pin(const char *choice) {
-    cpu_set_t set;
-    if (strcmp(choice, "any") == 0)
-        return;
-    if (sched_getaffinity(0, sizeof set, &set) < 0)
-        err(1, "sched_getaffinity");
-    unsigned processor = CPU_SETSIZE - 1;
-    while (!CPU_ISSET(processor, &set))
-        processor--;
-    if (strcmp(choice, "last") != 0)
-        processor = parse_number("cpu", choice, 0, processor);
-    CPU_ZERO(&set);
-    CPU_SET(processor, &set);
-    if (sched_setaffinity(0, sizeof set, &set) < 0)
-        err(1, "--cpu %u", processor);
-    snprintf(pinned, sizeof pinned, ", all on processor %u", processor);
-}
-
-/* What a runtime may want of a function in the cloud, and nothing of ours but where to find programs. */
-static void set_environment(void) {
-    static char variables[][48] = {"LANG=en_US.UTF-8",
-                                   "TZ=:UTC",
-                                   "_HANDLER=function.handler",
-                                   "AWS_LAMBDA_FUNCTION_NAME=bench",
-                                   "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-                                   "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128",
-                                   "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
-                                   "AWS_REGION=us-east-1"};
-    const char *search = getenv("PATH");
-    clearenv();
-    setenv("PATH", search == NULL ? "/usr/bin:/bin" : search, 1);
-    setenv("TMPDIR", scratch, 1);
-    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
-        putenv(variables[i]);
 }
 
 /* However the bench ends: nothing is left behind. */
@@ -1102,17 +1034,21 @@ static void prepare(char **paths) {
     char errors[PATH_MAX];
     snprintf(errors, sizeof errors, "%s.stderr", options.output);
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    error_fd = options.events != UINT_MAX
-                   ? STDERR_FILENO
-                   : open(errors, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
-    if (error_fd < 0)
-        err(1, "--output %s", errors);
+    error_fd = STDERR_FILENO;
+    if (options.events == UINT_MAX) {
+        error_fd = open(errors, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+        json = fopen(options.output, "we");
+        if (error_fd < 0 || json == NULL)
+            err(1, "--output %s, and %s", options.output, errors);
+    }
     snprintf(scratch, sizeof scratch, "%s/bench-XXXXXX", temporary_folder());
     if (null_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || mkdtemp(scratch) == NULL)
         err(1, "/dev/null, PR_SET_CHILD_SUBREAPER, a folder in %s", temporary_folder());
     memset(incoming, 1, sizeof incoming);
     atexit(leave);
-    set_environment();
+    setenv("TMPDIR", scratch, 1);
+    snprintf(temporary, sizeof temporary, "TMPDIR=%s", scratch);
+    snprintf(search, sizeof search, "PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
     for (; *paths != NULL; paths++)
         add_program(*paths);
     sigaction(SIGINT, &action, NULL);
@@ -1127,11 +1063,9 @@ int main(int count, char **arguments) {
     for (int i = 0; i < count && arguments + i < paths; i++)
         bytes_format(&command, "%s%s", i == 0 ? "" : " ", arguments[i]);
     bytes_append(&command, "", 1);
-    pin(options.cpu);
     prepare(paths);
     if (options.events != UINT_MAX)
         return attempt(&programs[0], converse) ? 0 : 1;
     measure();
-    write_json();
     return interrupted ? 128 + interrupted : needed_one_failed;
 }
