@@ -4,8 +4,9 @@
 #   coldstart.sh FUNCTION...
 #
 # Forces N cold starts of each function, in turns, by changing an environment variable, and prints
-# a table of what the REPORT line at the end of each log says. The functions' variables are put
-# back as they were. It costs N invocations and N + 1 updates of each function.
+# a table of what the REPORT line at the end of each log says, with the first function where the bench
+# has its floor. The functions' variables are put back as they were. It costs N invocations and N + 1
+# updates of each function.
 #
 # Environment: N (20); EVENT ({}); ENDPOINT, another address of the API, such as a stand-in's on
 # this machine; AWS (aws), the CLI, version 1 or 2. Region and credentials as the CLI takes them.
@@ -17,6 +18,7 @@ starts=${N:-20}
 event=${EVENT:-'{}'}
 aws=${AWS:-aws}
 marker=COLDSTART_SH_RUN
+variables="Environment.Variables || \`{}\`"
 export AWS_PAGER= # or version 2 stops at a pager
 
 die() {
@@ -41,37 +43,28 @@ lambda() { # OPERATION OPTIONS...
 
 # --- the function's variables -----------------------------------------------------------------
 
-# As JSON, on one line; {} when there are none, for which version 1 of the CLI says null, and version
-# 2 nothing. What could not be read could not be put back.
+# What could not be read could not be put back.
 save_variables() { # FUNCTION
-    lambda get-function-configuration --function-name "$1" --query Environment.Variables \
-        --output json >"$scratch/json" || die "$1: its configuration could not be read"
-    before=$(tr -d '\n' <"$scratch/json")
-    case $before in null | '') before='{}' ;; esac
-    printf %s "$before" >"$scratch/$1.before"
+    read_variables "$1" "$variables" >"$scratch/$1.before" ||
+        die "$1: its configuration could not be read"
     if grep -q "\"$marker\"" "$scratch/$1.before"; then
         die "$1 has a variable $marker, left by a run that was killed: remove it first"
     fi
 }
 
-set_variables() { # FUNCTION OBJECT
-    printf '{"Variables": %s}' "$2" >"$scratch/environment"
-    lambda update-function-configuration --function-name "$1" \
-        --environment "file://$scratch/environment" >/dev/null &&
-        lambda wait function-updated --function-name "$1"
+read_variables() { # FUNCTION OBJECT
+    lambda get-function-configuration --function-name "$1" --query "{Variables: $2}" --output json
 }
 
-marked() { # VALUE BEFORE
-    case $2 in
-    '{}') printf '{"%s": "%s"}' "$marker" "$1" ;;
-    *) printf '{"%s": "%s", %s' "$marker" "$1" "${2#\{}" ;;
-    esac
+set_variables() { # FUNCTION FILE
+    lambda update-function-configuration --function-name "$1" --environment "file://$2" >/dev/null &&
+        lambda wait function-updated --function-name "$1"
 }
 
 put_back() { # FUNCTION...
     for name in "$@"; do
         [ -f "$scratch/$name.changed" ] || continue
-        set_variables "$name" "$(cat "$scratch/$name.before")" ||
+        set_variables "$name" "$scratch/$name.before" ||
             printf 'coldstart.sh: %s keeps the variable %s: remove it\n' "$name" "$marker" >&2
     done
     rm -rf "$scratch"
@@ -92,9 +85,9 @@ read_report() { # LOG
 }
 
 start_cold() { # FUNCTION ROUND
-    : >"$scratch/$1.changed"
-    set_variables "$1" "$(marked "$$-$2" "$(cat "$scratch/$1.before")")" ||
-        die "$1: its configuration could not be changed"
+    read_variables "$1" "merge($variables, {$marker: '$$-$2'})" >"$scratch/$1.changed" ||
+        die "$1: its configuration could not be read"
+    set_variables "$1" "$scratch/$1.changed" || die "$1: its configuration could not be changed"
     lambda invoke --function-name "$1" --log-type Tail --payload "fileb://$scratch/event" \
         --query '[FunctionError, LogResult]' --output text "$scratch/response" >"$scratch/result" ||
         die "$1 could not be invoked"
@@ -107,28 +100,28 @@ start_cold() { # FUNCTION ROUND
     printf '%s\n' "$figures" >>"$scratch/$1.figures"
 }
 
-# --- the table ---------------------------------------------------------------------------------
+# --- the table, made as the bench makes its own --------------------------------------------------
 
-# Nearest rank.
-percentiles() { # FILE COLUMN
-    cut -d ' ' -f "$2" "$1" | sort -n | awk '
-        { value[NR] = $1 }
-        function rank(percent,  r) { r = int((NR * percent + 99) / 100); return value[r] }
-        END { printf "| %8.2f | %8.2f | %8.2f ", rank(50), rank(90), rank(99) }'
+samples() { # ITEM UNIT COLUMN FUNCTION...
+    item=$1 unit=$2 column=$3
+    shift 3
+    for name in "$@"; do
+        printf '  {"program": "%s", "group": "cold starts in Lambda", "item": "%s", "unit": "%s", "failed": "",' \
+            "$name" "$item" "$unit"
+        printf ' "samples": [[%s]]},\n' "$(cut -d ' ' -f "$column" "$scratch/$name.figures" | paste -s -d , -)"
+    done
 }
 
 print_table() { # FUNCTION...
-    printf '\nCold starts as Lambda reports them: init and duration in milliseconds; %s each, %s\n\n' \
-        "$starts" "$(date -u +%Y-%m-%d)"
-    printf '| %-24s | init p50 |      p90 |      p99 | dur. p50 |      p90 |      p99 | memory MB |\n' \
-        function
-    echo '|---|--:|--:|--:|--:|--:|--:|--:|'
-    for name in "$@"; do
-        printf '| %-24s ' "$name"
-        percentiles "$scratch/$name.figures" 1
-        percentiles "$scratch/$name.figures" 2
-        printf '| %9s |\n' "$(cut -d ' ' -f 3 "$scratch/$name.figures" | sort -n | tail -n 1)"
-    done
+    {
+        printf '{"machine": "AWS Lambda", "date": "%s", "command": "coldstart.sh %s", "method": "%s"\n' \
+            "$(date -u +%Y-%m-%d)" "$*" 'What the REPORT line of each cold start says.'
+        printf '  {"name": "%s"},\n' "$@"
+        samples init ms 1 "$@"
+        samples duration ms 2 "$@"
+        samples memory MB 3 "$@"
+        echo ']}'
+    } | LC_ALL=C awk -f "$(dirname "$0")/report.awk"
 }
 
 trap 'put_back "$@"' EXIT
