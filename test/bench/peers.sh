@@ -1,6 +1,6 @@
 #!/bin/sh
 # peers.sh - builds what bootstrap is compared with, as far as this machine can, and prints each as
-# NAME=FOLDER for the bench. What cannot be built is named on stderr, with what it needs.
+# NAME=FOLDER for the bench. What cannot be built is named on stderr, with the reason.
 #
 #   peers.sh FOLDER all | NAME...
 #
@@ -18,19 +18,18 @@ wanted=" $* "
 cd "$(dirname "$0")/peers"
 client=aws-lambda-ric@3.3.0
 
-script() { # FILE INTERPRETER: bootstrap is FILE, with that interpreter in its first line
-    { printf '#!%s\n' "$2" && grep -v '^#!' "$1"; } >bootstrap && chmod +x bootstrap
+script() { # INTERPRETER FILE: bootstrap is FILE, with that interpreter in its first line
+    [ -n "$1" ] && { printf '#!%s\n' "$1" && grep -v '^#!' "$2"; } >bootstrap && chmod +x bootstrap
 }
 
 # Each of these is called in the peer's own folder, with that of the sources; prints the version.
 build_bash() {
-    script "$1/bash.sh" "$(command -v bash)"
-    printf 'bash %s, curl %s' "$(bash -c "echo \${BASH_VERSION%%(*}")" \
-        "$(curl --version | sed -n '1s/curl \([^ ]*\).*/\1/p')"
+    script "$(bash -c 'command -v bash')" "$1/bash.sh" && curl=$(curl --version) &&
+        printf 'bash %s, curl %s' "$(bash -c "echo \${BASH_VERSION%%(*}")" \
+            "$(echo "$curl" | sed -n '1s/curl \([^ ]*\).*/\1/p')"
 }
 build_python() {
-    script "$1/python.py" "$(python3 -c 'import sys; print(sys.executable)')"
-    python3 --version
+    script "$(python3 -c 'import sys; print(sys.executable)')" "$1/python.py" && python3 --version
 }
 build_glibc() {
     cc -O2 -s "$1/glibc.c" -o bootstrap &&
@@ -43,7 +42,7 @@ build_go() {
 }
 # Its part in C++ is compiled during the installation, with the headers of this Node.js.
 build_node() {
-    node=$(command -v node)
+    node=$(node -p process.execPath) || return
     cp "$1/node.js" function.js
     [ -f node_modules/.package-lock.json ] ||
         npm_config_nodedir=$(dirname "$(dirname "$node")") npm_config_dangerously_allow_all_scripts=true \
@@ -53,29 +52,16 @@ build_node() {
     printf 'Node.js %s, %s' "$(node --version)" "$client"
 }
 
-peer() { # NAME TOOLS THAT IT NEEDS...
-    name=$1
-    shift
-    case $wanted in *" all "* | *" $name "*) ;; *) return ;; esac
-    for tool; do
-        command -v "$tool" >/dev/null || {
-            echo "peers.sh: $name is left out: $tool is not installed" >&2
-            return
-        }
-    done
+sources=$PWD
+for name in glibc go bash python node; do
+    case $wanted in *" all "* | *" $name "*) ;; *) continue ;; esac
     mkdir -p "$built/$name"
     # shellcheck disable=SC2094 # the log is read when it is complete
     if (cd "$built/$name" && "build_$name" "$sources" >version) 2>"$built/$name.txt" &&
         [ -x "$built/$name/bootstrap" ]; then
         echo "$name=$built/$name"
     else
-        echo "peers.sh: $name is left out, it could not be built: $built/$name.txt" >&2
+        echo "peers.sh: $name is left out, it could not be built: $built/$name.txt: $(
+            tail -n 1 "$built/$name.txt")" >&2
     fi
-}
-
-sources=$PWD
-peer glibc cc
-peer go go
-peer bash bash curl
-peer python python3
-peer node node npm cmake g++ autoreconf libtoolize make
+done
