@@ -5,10 +5,6 @@
  * address in digits, that every call succeeds, that an event's head arrives in one piece, that
  * its body has a Content-Length or is one single chunk, and that there is room for it. It echoes.
  *
- *   cc -Os -static -nostdlib -ffreestanding -fno-pie -fno-stack-protector
- *      -fno-asynchronous-unwind-tables -Wl,-z,noseparate-code -Wl,-z,norelro
- *      -Wl,--build-id=none -s floor.c -o floor
- *
  * With -DRETURNS it is floor+return: each system call is in a function that returns, as in every other
  * program. After a wait in the kernel the processor no longer predicts where to, which costs about 1 µs each
  * time: this part of the distance from the floor is nobody's fault.
@@ -24,7 +20,6 @@
 #define NEXT "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: lambda\r\n\r\n"
 #define POST "POST /2018-06-01/runtime/invocation/"
 #define LENGTH "/response HTTP/1.1\r\nHost: lambda\r\nContent-Length: "
-#define VARIABLE "AWS_LAMBDA_RUNTIME_API="
 #define LITERAL(text) (text), sizeof(text) - 1
 
 enum {
@@ -164,34 +159,24 @@ static void serve(int fd) {
 
 static struct sockaddr_in parse_address(const char *text) {
     struct sockaddr_in address = {.sin_family = AF_INET};
-    unsigned char *host = (unsigned char *)&address.sin_addr;
-    unsigned char *port = (unsigned char *)&address.sin_port;
     for (int i = 0; i < 4; i++) {
-        host[i] = (unsigned char)decimal(text);
+        address.sin_addr.s_addr |= (uint32_t)decimal(text) << 8 * i;
         while (*text != '.' && *text != ':')
             text++;
         text++;
     }
-    long number = decimal(text);
-    port[0] = (unsigned char)(number >> 8);
-    port[1] = (unsigned char)number;
+    address.sin_port = __builtin_bswap16((uint16_t)decimal(text));
     return address;
 }
 
-static int starts_with(const char *text, const char *prefix) {
-    while (*prefix != '\0' && *text == *prefix) {
-        text++;
-        prefix++;
-    }
-    return *prefix == '\0';
-}
-
-/* The stack as the kernel leaves it: argc, argv, NULL, environment, NULL. */
+/* The stack as the kernel leaves it: argc, argv, NULL, environment, NULL; and somewhere behind them the
+ * variables, one after the other. Only AWS_LAMBDA_RUNTIME_API has an API= so far from its front. */
 __attribute__((noreturn, used)) void floor_main(const long *stack) {
     char **variable = (char **)(stack + 1 + *stack + 1);
-    while (!starts_with(*variable, VARIABLE))
+    const uint32_t name_end = four_bytes("API=");
+    while (four_bytes(*variable + 19) != name_end)
         variable++;
-    struct sockaddr_in address = parse_address(*variable + sizeof VARIABLE - 1);
+    struct sockaddr_in address = parse_address(*variable + 23);
     int fd = (int)call(SYS_socket, AF_INET, SOCK_STREAM, 0, 0);
     call(SYS_connect, fd, (long)&address, sizeof address, 0);
     for (;;)
