@@ -13,13 +13,13 @@
 set -eu
 PATH=/usr/bin:$PATH # the packages' tools, such as version 2 of the aws CLI, before any other
 cd "$(dirname "$0")/.."
-scratch=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$(cat "$server")"; rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
+. test/checks.sh
+stop() { # what a command has started
+    [ ! -e "$work/pid" ] || kill "$(cat "$work/pid")"
+}
 
-cp -r bootstrap.c Makefile Dockerfile.build README.md test "$scratch"
-cd "$scratch"
+cp -r bootstrap.c Makefile Dockerfile.build README.md test "$work"
+cd "$work"
 # What the user would fetch, from a package that has its source; and the user's other files.
 if command -v npm >/dev/null && npm pack --silent node-rdkafka@3.6.1 >/dev/null; then
     tar xzf node-rdkafka-*.tgz && mv package/deps/librdkafka/src/cJSON.[ch] .
@@ -56,9 +56,8 @@ while IFS= read -r command; do
     case $command in
     export*) settings="$settings$command; " ;;
     'make serve')
-        server=$scratch/server
         # Without TMPDIR, by which run.sh finds what a command has left running: this one shall.
-        set -- "$@" "env -u TMPDIR make serve >serve.txt 2>&1 & echo \$! >$server
+        set -- "$@" "env -u TMPDIR make serve >serve.txt 2>&1 & echo \$! >$work/pid
             for i in 1 2 3 4 5 6 7 8 9; do grep -q 'serves at' serve.txt && exit; sleep 1; done; exit 1"
         ;;
     apt-get* | apk* | dnf* | *cJSON* | *linked\ haskell* | *linked\ rust*)
@@ -85,10 +84,8 @@ plain() { # FILE
 plain printed >printed.plain
 plain expected | sort -u >expected.plain
 missing=$(grep -vxFf printed.plain expected.plain || :)
-[ -z "$missing" ] || printf 'README shows this, and no command printed it:\n%s\n' "$missing"
-tail -n 1 printed | tr -cd '0-9 \n' | {
-    read -r passed failed skipped
-    [ -n "$missing" ] && failed=$((failed + 1)) || passed=$((passed + 1))
-    echo "$passed passed, $failed failed, $skipped skipped"
-    [ "$failed" -eq 0 ]
-}
+read -r passed failed skipped <<END
+$(tail -n 1 printed | tr -cd '0-9 \n')
+END
+equal 'what README shows and no command printed' "$missing" ''
+end

@@ -9,11 +9,10 @@
 #
 # SPDX-License-Identifier: MIT-0
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0 skipped=0
-mkdir -p build && work=$(mktemp -d "$PWD/build/run-XXXXXX") || exit 1
-trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
-export TMPDIR="$work/tmp"
+mkdir -p build
+export TMPDIR="$PWD/build"
+. test/checks.sh
+TMPDIR=$work/tmp
 log=$work/log
 
 for command; do
@@ -46,5 +45,4 @@ for command; do
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
     echo "-- in $(($(date +%s) - start)) s"
 done
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+end

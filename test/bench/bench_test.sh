@@ -6,23 +6,8 @@
 # SPDX-License-Identifier: MIT-0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. test/checks.sh
 make -s bootstrap build/bench build/floor || exit 1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
-passed=0 failed=0
-
-check() { # NAME COMMAND...: it has to succeed
-    name=$1
-    shift
-    if "$@" >"$work/said" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAIL %s\n' "$name"
-        sed 's/^/  /' "$work/said"
-    fi
-}
 
 bench() { # OPTIONS AND PROGRAMS...
     build/bench --quick --starts 2 --largest 16 --patience 3 "$@" 2>"$work/stderr"
@@ -33,10 +18,10 @@ rows() { # PATTERN: of the last table
 }
 
 ends_with() { # STATUS COMMAND...
-    status=$1
+    wanted=$1
     shift
     "$@" >/dev/null
-    set -- $? "$status"
+    set -- $? "$wanted"
     [ "$1" -eq "$2" ] || { echo "status $1, expected $2" && return 1; }
 }
 
@@ -163,5 +148,4 @@ check 'a torn file is a failure' ends_with 1 report "$work/torn"
 echo '{"machine": "m"}' >"$work/other"
 check 'JSON of something else is a failure' ends_with 1 report "$work/other"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+end

@@ -17,57 +17,30 @@ die() {
 }
 
 [ $# -eq 2 ] || die "expected BOOTSTRAP ARM64_BOOTSTRAP"
-here=$(cd "$(dirname "$0")" && pwd) top=$(cd "$(dirname "$0")/../.." && pwd)
 bootstrap=$(realpath "$1") arm64=$(realpath "$2")
+cd "$(dirname "$0")/../.."
+. test/checks.sh
+top=$PWD
 machine=$(uname -m)
 arch=arm64 other=x86_64
 [ "$machine" != x86_64 ] || arch=x86_64 other=arm64
 real_aws=$(command -v "${AWS:-aws}") || die "${AWS:-aws} is missing; expected the AWS CLI in PATH"
-unset MAKEFLAGS MFLAGS MAKELEVEL HANDLER ARCH # of the make that runs this, which has a -j of its own
 cc=${CC:-musl-gcc}
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
-cd "$scratch"
-PATH=$here:$PATH
-
-# --- what a check is --------------------------------------------------------------------------
-
-checks=0
-
-# Runs a command with its output in $scratch/out and err, and its exit status in $status.
-run() {
-    status=0
-    "$@" >out 2>err || status=$?
-}
-
-passed() {
-    checks=$((checks + 1))
-}
+cd "$work"
+PATH=$top/test/deploy:$PATH
 
 expect_success() { # WHAT COMMAND...
     what=$1
     shift
-    run "$@"
-    [ "$status" -eq 0 ] || die "$what: exit status $status: $(cat err)"
-    [ ! -s err ] || die "$what: unexpected on stderr: $(cat err)"
-    passed
+    expect "$what" 0 '*|' "$@"
 }
 
 # A refusal is one line that begins with the program's name, and a status that is not 0.
 expect_refusal() { # WHAT PATTERN COMMAND...
     what=$1 pattern=$2
     shift 2
-    run "$@"
-    [ "$status" -ne 0 ] || die "$what: succeeded; expected a refusal"
-    [ "$(wc -l <err)" -eq 1 ] || die "$what: expected one line, got: $(cat err)"
-    grep -q "^[a-z]*\.sh: .*$pattern" err || die "$what: expected \"$pattern\", got: $(cat err)"
-    passed
-}
-
-expect_equal() { # WHAT FOUND EXPECTED
-    [ "$2" = "$3" ] || die "$1: $2; expected $3"
-    passed
+    expect "$what" 1 "*|[a-z]*.sh: *$pattern*" "$@"
+    equal "$what: lines" "$(wc -l <err)" 1
 }
 
 # --- packaging --------------------------------------------------------------------------------
@@ -86,34 +59,35 @@ echo "not a zip" >two/function.zip
 # shellcheck disable=SC2016 # the inner shell expands them
 expect_success "zip, other folder, mode, date, zone and umask" env TZ=EST5 ZIPOPT=-0 \
     sh -c 'umask 077; "$0" "$@"' package.sh two/bootstrap "$machine" two/function.zip
-cmp one/function.zip two/function.zip || die "the same executable gave two different zips"
+check "the same zip" cmp one/function.zip two/function.zip
 mkdir left
 env TMPDIR="$PWD/left" package.sh one/bootstrap "$machine" piped.zip 2>err | :
-expect_equal "left behind when nobody reads the report" "$(ls left)" ''
+equal "left behind when nobody reads the report" "$(ls left)" ''
 
 # b- and not bx: no owner, and no other date.
-expect_equal "what is in the zip" "$(zipinfo one/function.zip '*' | awk '{ print $1, $5, $7, $9 }')" \
+equal "what is in the zip" "$(zipinfo one/function.zip '*' | awk '{ print $1, $5, $7, $9 }')" \
     "-rwxr-xr-x b- 80-Jan-01 bootstrap"
 expect_success "make zip of an executable that is given" \
     make -s -C a zip HANDLER=test/handlers/fail.c BOOTSTRAP="$bootstrap"
-cmp a/function.zip one/function.zip || die "make zip packs another executable than BOOTSTRAP"
-unzip -p one/function.zip bootstrap | cmp - "$bootstrap" || die "the zip holds something else"
+check "that executable in it" cmp a/function.zip one/function.zip
+unzip -p one/function.zip bootstrap >unzipped
+check "the executable out of the zip" cmp unzipped "$bootstrap"
 printf '' >empty
-expect_equal "CodeSha256 of nothing" "$(package.sh --code-sha256 empty)" \
+equal "CodeSha256 of nothing" "$(package.sh --code-sha256 empty)" \
     47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
 
 refused() { # WHAT PATTERN FILE ARCH
     expect_refusal "$1" "$2" package.sh "$3" "$4" refused.zip
-    [ ! -e refused.zip ] || die "$1: refused, and yet there is a zip"
+    check "$1: no zip" test ! -e refused.zip
 }
 
 mkdir without_zip
 ln -s "$(command -v sh)" without_zip
-expect_refusal "no zip program" "zip is missing; .*apk add zip.*dnf install zip" \
-    env PATH="$scratch/without_zip" "$here/package.sh" "$bootstrap" "$machine" refused.zip
+expect_refusal "no zip program" "zip is missing; *apk add zip*dnf install zip" \
+    env PATH="$work/without_zip" "$top/test/deploy/package.sh" "$bootstrap" "$machine" refused.zip
 ln -s "$(command -v zip)" without_zip
 expect_refusal "no readelf" "readelf is missing" \
-    env PATH="$scratch/without_zip" "$here/package.sh" "$bootstrap" "$machine" refused.zip
+    env PATH="$work/without_zip" "$top/test/deploy/package.sh" "$bootstrap" "$machine" refused.zip
 echo 'int main(void) { return 0; }' >main.c
 "$cc" main.c -o dynamic
 "$cc" -c main.c -o object
@@ -124,10 +98,10 @@ chmod 755 object script cut
 chmod 644 plain
 refused "dynamic executable" "dynamic: dynamically linked" dynamic "$machine"
 refused "not executable" "plain: not executable" plain "$machine"
-refused "other architecture" "built for .*; expected $other" "$bootstrap" "$other"
+refused "other architecture" "built for *; expected $other" "$bootstrap" "$other"
 refused "script" "script: not a 64-bit ELF executable" script "$machine"
 refused "object file" "object: not a 64-bit ELF executable" object "$machine"
-refused "cut off" "cut: .*cut short" cut "$machine"
+refused "cut off" "cut: *cut short" cut "$machine"
 refused "no file" "nothing: no such file" nothing "$machine"
 refused "unknown architecture" "ARCH=mips: expected" "$bootstrap" mips
 expect_refusal "no folder for the zip" "cannot be written" \
@@ -139,7 +113,7 @@ expect_refusal "no folder for the zip" "cannot be written" \
 # is refused, as is everything where there is no function. An event is its own answer.
 cat >aws <<END
 #!/bin/sh
-real='$real_aws' kept='$scratch'
+real='$real_aws' kept='$work'
 END
 cat >>aws <<'END'
 refuse() { # NAME MESSAGE
@@ -176,15 +150,15 @@ delete-function) rm "$kept/live" ;;
 esac
 END
 chmod 755 aws
-AWS=$scratch/aws
+AWS=$work/aws
 
 # Nothing of the user's own: neither credentials nor a region, nor a look for them elsewhere.
 unset AWS_PROFILE AWS_REGION AWS_SESSION_TOKEN AWS_ENDPOINT_URL_LAMBDA AWS_ENDPOINT_URL
-unset DRY_RUN MEMORY TIMEOUT
-export AWS_CONFIG_FILE="$scratch/none" AWS_SHARED_CREDENTIALS_FILE="$scratch/none"
+unset MEMORY TIMEOUT
+export AWS_CONFIG_FILE="$work/none" AWS_SHARED_CREDENTIALS_FILE="$work/none"
 export AWS_EC2_METADATA_DISABLED=true AWS_MAX_ATTEMPTS=1 no_proxy=127.0.0.1
 export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=eu-central-1
-export AWS ZIP_FILE="$scratch/one/function.zip" ARCH="$machine"
+export AWS ZIP_FILE="$work/one/function.zip" ARCH="$machine"
 
 # Succeeds by these operations, each called as a dry run of the same command prints it.
 expect_calls() { # WHAT OPERATIONS COMMAND...
@@ -193,10 +167,10 @@ expect_calls() { # WHAT OPERATIONS COMMAND...
     : >calls
     expect_success "$what, dry run" env DRY_RUN=1 AWS=aws "$@"
     tr -d "'" <out >shown
-    expect_equal "calls of a dry run" "$(cat calls)" ""
+    equal "calls of a dry run" "$(cat calls)" ""
     expect_success "$what" "$@"
-    expect_equal "operations, $what" "$(cut -d ' ' -f 3 calls | tr '\n' ' ')" "$operations "
-    expect_equal "not as in the dry run, $what" "$(grep -vxF -f shown calls)" ""
+    equal "operations, $what" "$(cut -d ' ' -f 3 calls | tr '\n' ' ')" "$operations "
+    equal "not as in the dry run, $what" "$(grep -vxF -f shown calls)" ""
 }
 look=get-function-configuration
 update="$look update-function-code wait update-function-configuration wait $look"
@@ -215,51 +189,46 @@ expect_refusal "bad role" "ROLE=admin: expected" deploy.sh deploy echo admin
 expect_refusal "no function" "FUNCTION is missing" deploy.sh deploy "" "$role"
 expect_refusal "no zip" "cannot be read" env ZIP_FILE=none.zip deploy.sh deploy echo "$role"
 expect_refusal "bad architecture" "ARCH=mips" env ARCH=mips deploy.sh deploy echo "$role"
-expect_refusal "nobody there" "cannot look for echo: .*[Cc]onnect" \
+expect_refusal "nobody there" "cannot look for echo: *[Cc]onnect" \
     env AWS="$real_aws" AWS_ENDPOINT_URL=http://127.0.0.1:1 deploy.sh deploy echo "$role"
-expect_refusal "a role that Lambda refuses" "cannot create echo: .*cannot be assumed" \
+expect_refusal "a role that Lambda refuses" "cannot create echo: *cannot be assumed" \
     deploy.sh deploy echo arn:aws:iam::123456789013:role/test
-expect_refusal "a function that is not there" "cannot invoke echo: .*not found" deploy.sh invoke echo '{}'
+expect_refusal "a function that is not there" "cannot invoke echo: *not found" deploy.sh invoke echo '{}'
 
-expect_success "dry run" env DRY_RUN=1 AWS=aws deploy.sh deploy echo "$role"
-expect_equal "how it is created" "$(grep create out)" "aws lambda create-function --function-name echo \
---runtime provided.al2023 --architectures $arch --handler bootstrap --memory-size 128 --role $role \
---zip-file fileb://$ZIP_FILE --query State --output text"
-grep -q "^# when there is (refused .* unless ARCH is given)" out || die "dry run: $(cat out)"
 expect_success "dry run of invoke" env DRY_RUN=1 deploy.sh invoke echo "it's"
-sh -n out || die "dry run prints what a shell cannot read: $(cat out)"
+cp out shown
+check "a shell can read it" sh -n shown
 
 expect_calls "create" "$look create-function wait $look" \
     env HANDLER=some.c deploy.sh deploy echo "$role"
-expect_equal "what is deployed" "$(head -n 1 out)" "Deploys     some.c for $arch"
-expect_equal "CodeSha256 that is printed" "$(awk '/^CodeSha256/ { print $2 }' out)" \
+equal "how it is created" "$(grep create calls)" "aws lambda create-function --function-name echo \
+--runtime provided.al2023 --architectures $arch --handler bootstrap --memory-size 128 --role $role \
+--zip-file fileb://$ZIP_FILE --query State --output text"
+equal "what is deployed" "$(head -n 1 out)" "Deploys     some.c for $arch"
+equal "CodeSha256 that is printed" "$(awk '/^CodeSha256/ { print $2 }' out)" \
     "$(package.sh --code-sha256 "$ZIP_FILE")"
-expect_equal "ARN that is printed" "$(awk '/^ARN/ { print $2 }' out)" \
+equal "ARN that is printed" "$(awk '/^ARN/ { print $2 }' out)" \
     arn:aws:lambda:eu-central-1:123456789012:function:echo
+check "dry run says when it is refused" grep "^# when there is (refused .* unless ARCH is given)" shown
 
 event='{"text":"it'\''s \u00e9 é"}'
 expect_success "invoke" deploy.sh invoke echo "$event"
-expect_equal "response" "$(cat out)" "$event"
+equal "response" "$(cat out)" "$event"
 printf '[1,2]' >event.json
-expect_success "invoke with a file" deploy.sh invoke echo @event.json
-expect_equal "response" "$(cat out)" "[1,2]"
-expect_success "invoke with standard input" deploy.sh invoke echo - <event.json
-expect_equal "response" "$(cat out)" "[1,2]"
+expect "invoke with a file" 0 '\[1,2]|' deploy.sh invoke echo @event.json
+expect "invoke with standard input" 0 '\[1,2]|' sh -c 'deploy.sh invoke echo - <event.json'
 expect_refusal "no event file" "cannot be read; expected an event" deploy.sh invoke echo @none.json
 
 echo Unhandled >function-error
-run deploy.sh invoke echo '{"errorType":"Function.Refused"}'
-[ "$status" -ne 0 ] || die "a function error must fail make invoke"
-[ ! -s out ] || die "an error is no response: $(cat out)"
-expect_equal "what is said of an error" "$(cat err)" '{"errorType":"Function.Refused"}
+expect "a function error" 1 '|{"errorType":"Function.Refused"}
 deploy.sh: echo failed (Unhandled); the end of its log:
-its log'
+its log' deploy.sh invoke echo '{"errorType":"Function.Refused"}'
 
 expect_calls "update without a role" "$update" env MEMORY=256 deploy.sh deploy echo ""
-expect_equal "how it is updated" "$(grep update-function-configuration calls)" \
+equal "how it is updated" "$(grep update-function-configuration calls)" \
     "aws lambda update-function-configuration --function-name echo --runtime provided.al2023 \
 --handler bootstrap --memory-size 256 --query LastUpdateStatus --output text"
-expect_refusal "a role that cannot be configured" "echo has the new code, .*cannot be assumed" \
+expect_refusal "a role that cannot be configured" "echo has the new code, *cannot be assumed" \
     deploy.sh deploy echo arn:aws:iam::123456789013:role/test
 
 # Between packing and uploading somebody exchanges the zip.
@@ -271,15 +240,13 @@ expect_refusal "other code than packed" "holds other code than changing.zip" \
 # Nothing is deployed from this machine for another architecture, or over one, by oversight.
 expect_calls "other architecture" "$update" env ARCH="$other" deploy.sh deploy echo "$role"
 : >calls
-run env -u ARCH make -s -C a deploy HANDLER=bootstrap.c CC="$cc" FUNCTION=echo
-[ "$status" -ne 0 ] || die "architecture not given: deployed"
-grep -q "^deploy.sh: echo runs on $other and this is for $arch; expected ARCH=$other" err ||
-    die "architecture not given: $(cat err)"
-expect_equal "calls that change something" "$(grep update calls)" ""
+expect "architecture not given" 1 \
+    "*|deploy.sh: echo runs on $other and this is for $arch; expected ARCH=$other*" \
+    env -u ARCH make -s -C a deploy HANDLER=bootstrap.c CC="$cc" FUNCTION=echo
+equal "calls that change something" "$(grep update calls)" ""
 expect_success "back" deploy.sh deploy echo "$role"
 expect_success "architecture not given, and the same" env -u ARCH deploy.sh deploy echo "$role"
 
 expect_calls "undeploy" delete-function deploy.sh undeploy echo
-expect_refusal "undeployed twice" "cannot delete echo: .*not found" deploy.sh undeploy echo
-
-echo "$checks passed, 0 failed"
+expect_refusal "undeployed twice" "cannot delete echo: *not found" deploy.sh undeploy echo
+end

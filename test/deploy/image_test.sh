@@ -18,24 +18,26 @@ die() {
 
 [ $# -eq 1 ] || die "expected LOCAL_LAMBDA"
 local_lambda=$(realpath "$1")
-source=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$(dirname "$0")/../.."
+source=$PWD
 [ "$(id -u)" -eq 0 ] || die "expected to run as root, for debootstrap and chroot"
 for tool in buildah debootstrap qemu-aarch64-static unzip; do
     command -v $tool >/dev/null || die "$tool is missing; expected it in PATH (apt-get install)"
 done
-scratch=$(mktemp -d)
-export CONTAINERS_STORAGE_CONF="$scratch/storage.conf" BUILDAH_ISOLATION=chroot
-trap 'buildah rm --all >/dev/null 2>&1; rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
-cd "$scratch"
+. test/checks.sh
+export CONTAINERS_STORAGE_CONF="$work/storage.conf" BUILDAH_ISOLATION=chroot
+stop() {
+    buildah rm --all >/dev/null 2>&1 || :
+}
+cd "$work"
 
 # A store of our own. The overlay driver is the quick one, and impossible inside most containers.
 use_store() { # DRIVER
     cat >storage.conf <<END
 [storage]
 driver = "$1"
-graphroot = "$scratch/store"
-runroot = "$scratch/run"
+graphroot = "$work/store"
+runroot = "$work/run"
 END
 }
 use_store overlay
@@ -77,14 +79,6 @@ mount_image() { # NAME
     root=$(buildah mount "$container")
 }
 
-checks=0
-
-expect_equal() { # WHAT FOUND EXPECTED
-    [ "$2" = "$3" ] || die "$1: $2; expected $3"
-    echo "ok: $1: $2"
-    checks=$((checks + 1))
-}
-
 # Starts COMMAND in the image's root as Lambda would, and gives it one event.
 expect_echo() { # WHAT COMMAND...
     what=$1
@@ -92,7 +86,7 @@ expect_echo() { # WHAT COMMAND...
     printf '#!/bin/sh\nexec chroot "%s" %s\n' "$root" "$*" >bootstrap
     chmod 755 bootstrap
     event='{"from":"an image"}'
-    expect_equal "$what answers" "$(BOOTSTRAP=./bootstrap "$local_lambda" run "$event")" "$event"
+    equal "$what answers" "$(BOOTSTRAP=./bootstrap "$local_lambda" run "$event")" "$event"
 }
 
 setting() { # NAME FIELD
@@ -105,24 +99,23 @@ files() {
 
 build executable
 mount_image localhost/executable
-expect_equal "files in the default image" "$(files)" ./bootstrap
-expect_equal "entry point" "$(setting executable Config.Entrypoint)" "[/bootstrap]"
+equal "files in the default image" "$(files)" ./bootstrap
+equal "entry point" "$(setting executable Config.Entrypoint)" "[/bootstrap]"
 expect_echo "the default image" /bootstrap
 
 build tests --target test
 grep -q '^[0-9]* passed, 0 failed' tests.log || die "no tests were run: $(tail -n 3 tests.log)"
-! grep -q 'make test' executable.log || die "the default image is built only after the tests"
-checks=$((checks + 1))
+equal "tests that come before the default image" "$(grep 'make test' executable.log)" ''
 
-build artifact --target artifact --output "$scratch/out"
-expect_equal "artifacts" "$(cd out && echo *)" "bootstrap function.zip"
-unzip -p out/function.zip bootstrap | cmp - out/bootstrap || die "the zip holds something else"
-cmp out/bootstrap "$root/bootstrap" || die "the default image holds another executable"
+build artifact --target artifact --output "$work/artifacts"
+equal "artifacts" "$(cd artifacts && echo *)" "bootstrap function.zip"
+unzip -p artifacts/function.zip bootstrap | cmp - artifacts/bootstrap || die "the zip holds something else"
+check "the same executable in the default image" cmp artifacts/bootstrap "$root/bootstrap"
 
 build lambda --target lambda
 mount_image localhost/lambda
-expect_equal "mode in the lambda image" "$(stat -c %a "$root/var/runtime/bootstrap")" 755
-expect_equal "handler" "$(setting lambda Config.Cmd)" "[bootstrap]"
+equal "mode in the lambda image" "$(stat -c %a "$root/var/runtime/bootstrap")" 755
+equal "handler" "$(setting lambda Config.Cmd)" "[bootstrap]"
 expect_echo "the lambda image" /var/runtime/bootstrap
 
 machine=$(dpkg --print-architecture)
@@ -130,11 +123,10 @@ other=arm64
 [ "$machine" = amd64 ] || other=amd64
 build cross --platform "linux/$other" --build-arg "BUILDPLATFORM=linux/$machine"
 mount_image --platform "linux/$other" localhost/cross
-expect_equal "files in the other image" "$(files)" ./bootstrap
-expect_equal "its architecture" "$(setting cross Architecture)" "$other"
+equal "files in the other image" "$(files)" ./bootstrap
+equal "its architecture" "$(setting cross Architecture)" "$other"
 if [ "$other" = arm64 ]; then
     cp "$(command -v qemu-aarch64-static)" "$root/qemu"
     expect_echo "the arm64 image" /qemu /bootstrap
 fi
-
-echo "$checks passed, 0 failed"
+end

@@ -10,14 +10,11 @@
 # SPDX-License-Identifier: MIT-0
 set -u
 
-top=$(cd "$(dirname "$0")/../.." && pwd)
-passed=0 failed=0 skipped=0 pid=
-scratch=$(mktemp -d) || exit 2
-trap '[ -z "$pid" ] || { kill "$pid"; wait "$pid"; }; rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
+cd "$(dirname "$0")/../.." || exit 2
+. test/checks.sh
 
 apart() { # COMMAND...
-    unshare --mount --pid --kill-child "$@" >"$scratch/out" 2>"$scratch/err" </dev/null &
+    unshare --mount --pid --kill-child "$@" >"$work/out" 2>"$work/err" </dev/null &
     pid=$!
     wait "$pid"
     status=$?
@@ -26,36 +23,30 @@ apart() { # COMMAND...
 }
 
 try() { # SUITE WITH-OR-WITHOUT FIRST-COMMAND
-    root=$scratch/root
-    cp -a "$scratch/$1" "$root"
-    git clone -q "$top" "$root/project" || exit 1
+    root=$work/root
+    cp -a "$work/$1" "$root"
+    git clone -q . "$root/project" || exit 1
     printf '%s\n' 'set -e' 'mount -t proc proc /proc' 'cd /project' "{ $3; } >/tmp/first" \
         'tail -n 1 /tmp/first' echo 'wc -c <bootstrap' 'make test >/tmp/second' 'tail -n 1 /tmp/second' \
         >"$root/tmp/commands"
     apart chroot "$root" env -i PATH="$PATH" HOME=/root DEBIAN_FRONTEND=noninteractive sh /tmp/commands
-    if [ "$status" -eq 0 ] && [ "$(head -n 1 "$scratch/out")" = '{"text":"Hello"}' ]; then
-        passed=$((passed + 1))
-        echo "ok: $1 $2 musl-gcc: $(tail -n +2 "$scratch/out" | paste -s -d : | sed 's/:/ bytes, /')"
-    else
-        failed=$((failed + 1))
-        echo "FAILED $1 $2 musl-gcc, status $status:"
-        tail -n 20 "$root/tmp/first" "$root/tmp/second" "$scratch/out" "$scratch/err"
-    fi
+    tail -n 9 "$root/tmp/first" "$root/tmp/second" >"$work/log"
+    [ "$status" -eq 0 ] && [ "$(head -n 1 "$work/out")" = '{"text":"Hello"}' ]
+    verdict $? "$1 $2 musl-gcc: status $status"
+    echo "$1 $2 musl-gcc: $(tail -n +2 "$work/out" | paste -s -d : | sed 's/:/ bytes, /')"
     rm -rf "$root"
 }
 
-first=$(sed -n 's/ *# Debian, Ubuntu$//p' "$top/README.md")
+first=$(sed -n 's/ *# Debian, Ubuntu$//p' README.md)
 case $first in apt-get*' musl-tools '*' make run') ;; *) echo "roots.sh: README.md: $first" >&2; exit 1 ;; esac
 [ $# -gt 0 ] || set -- bullseye bookworm trixie
 for suite; do
-    if apart sh "$top/test/deploy/root.sh" "$suite" "$scratch/$suite"; then
+    if apart sh test/deploy/root.sh "$suite" "$work/$suite"; then
         try "$suite" without "$(echo "$first" | sed 's/ musl-tools / /')"
         try "$suite" with "$first"
     else
-        skipped=$((skipped + 2))
-        echo "skipped $suite: $(cat "$scratch/err")"
+        skip "$suite: $(cat "$work/err")"
     fi
-    rm -rf "${scratch:?}/$suite"
+    rm -rf "${work:?}/$suite"
 done
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+end

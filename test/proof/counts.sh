@@ -9,25 +9,17 @@
 # SPDX-License-Identifier: MIT-0
 set -eu
 cd "$(dirname "$0")/../.."
-
-passed=0 failed=0
+. test/checks.sh
 
 # The limits are what the code had when they were last set, with gcc 12.2 and musl 1.2.3 on x86-64;
 # those of source lines are what a reader can be asked to read. SLACK is by how many percent a limit may
 # be exceeded.
 hold() { # VALUE LIMIT SLACK MEANING
     most=$(($2 * (100 + $3) / 100))
-    if [ "$1" -ge 0 ] && [ "$1" -le "$most" ]; then
-        passed=$((passed + 1)) verdict=ok
-    else
-        failed=$((failed + 1)) verdict=FAIL
-    fi
-    printf '%-4s %6s %s, at most %d\n' "$verdict" "$1" "$4" "$most"
+    printf '%6s %s, at most %d\n' "$1" "$4" "$most"
+    verdict $(($1 < 0 || $1 > most)) "$4"
 }
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
 make -s ARCH=arm64 build/arm64/echo
 make -s build/echo build/bench
 cp build/echo "$work/echo" # which nobody else runs: its pages are private
@@ -106,5 +98,4 @@ hold "$functions" 121 0 functions
 hold "$(sed -n "$(((functions + 1) / 2))p" "$work/lengths")" 9 0 'lines of a function, median'
 hold "$(tail -n 1 "$work/lengths")" 27 0 'lines of the longest function'
 hold "$(sed -n 's/^main .* //p' "$work/functions")" 1150 0 'the line at which main ends'
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+end

@@ -6,9 +6,7 @@
 # SPDX-License-Identifier: MIT-0
 set -u
 export how="${1:-whole}"
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
+. test/checks.sh
 export work
 mkdir "$work/sys"
 : >"$work/sys/prctl.h"
@@ -30,7 +28,8 @@ one='
     IFS="|" read -r name volatile most main states unroll breakage <<ROW
 $0
 ROW
-    folder=$(mktemp -d "$work/XXXXXX")
+    folder=$work/$$
+    mkdir "$folder"
     cp "$work/subject.c" "$folder"
     printf "#define %s\n" "VOLATILE $volatile" "MOST $most" "$main" >"$folder/row.h"
     [ "$how" = whole ] || sed -i "$breakage" "$folder/subject.c"
@@ -84,6 +83,5 @@ reply() { # PREFIX STATES
         'log_line(LEVEL_INFO, &invocation, text)'
     parser field 8 500 40 's/line->length >= name.length \&\&//' 'parse_field_line(text, &reply)'
 } | tr '\n' '\0' | xargs -0 -n 1 -P "$(nproc)" sh -c "$one" | tee "$work/verdicts"
-failed=$(grep -c '^FAIL' "$work/verdicts")
-echo "$(grep -c '^ok' "$work/verdicts") passed, $failed failed"
-[ "$failed" -eq 0 ]
+passed=$(grep -c '^ok' "$work/verdicts") failed=$(grep -c '^FAIL' "$work/verdicts")
+end
