@@ -4,7 +4,7 @@
 #
 # shellcheck shell=sh
 # SPDX-License-Identifier: MIT-0
-unset MAKEFLAGS MAKEOVERRIDES MFLAGS MAKELEVEL HANDLER ARCH FUNCTION DRY_RUN # the user's, or make's
+unset MAKEFLAGS MAKEOVERRIDES MFLAGS MAKELEVEL HANDLER BOOTSTRAP ARCH FUNCTION DRY_RUN # the user's, or make's
 passed=0 failed=0 skipped=0 pid=
 work=$(mktemp -d) || exit 2
 trap 'stop; chmod -R u+w "$work"; rm -rf "$work"' EXIT
@@ -32,9 +32,9 @@ skip() { # WHAT
 }
 
 equal() { # WHAT FOUND EXPECTED
-    differs=0
-    [ "$2" = "$3" ] || differs=1
-    verdict "$differs" "$1: $2; expected $3"
+    wrong=0
+    [ "$2" = "$3" ] || wrong=1
+    verdict "$wrong" "$1: $2; expected $3"
 }
 
 run() { # COMMAND...
@@ -55,11 +55,12 @@ expect() { # WHAT RESULT PATTERN COMMAND...
     what=$1 result=$2 pattern=$3
     shift 3
     run "$@"
+    wrong=1
     # shellcheck disable=SC2254 # a pattern
     case "$(cat "$work/out")|$(cat "$work/err")" in
-    $pattern) verdict $(((status != 0) != result)) "$what: status $status" ;;
-    *) verdict 1 "$what: status $status; expected $pattern" ;;
+    $pattern) wrong=$(((status != 0) != result)) ;;
     esac
+    verdict "$wrong" "$what: status $status; expected $result, $pattern"
 }
 
 start() { # WORDS COMMAND...: in the background; goes on as soon as it has said the words on stderr

@@ -29,12 +29,6 @@ cc=${CC:-musl-gcc}
 cd "$work"
 PATH=$top/test/deploy:$PATH
 
-expect_success() { # WHAT COMMAND...
-    what=$1
-    shift
-    expect "$what" 0 '*|' "$@"
-}
-
 # A refusal is one line that begins with the program's name, and a status that is not 0.
 expect_refusal() { # WHAT PATTERN COMMAND...
     what=$1 pattern=$2
@@ -47,17 +41,17 @@ expect_refusal() { # WHAT PATTERN COMMAND...
 
 mkdir a
 cp -R "$top/Makefile" "$top/bootstrap.c" "$top/test" a
-expect_success "make zip" make -s -C a zip CC="$cc"
+expect "make zip" 0 '*|' make -s -C a zip CC="$cc"
 
 mkdir one two
 cp "$bootstrap" one/bootstrap
 cp "$bootstrap" two/bootstrap
 chmod 700 two/bootstrap
 touch -t 202001010000 two/bootstrap
-expect_success "zip" package.sh one/bootstrap "$machine" one/function.zip
+expect "zip" 0 '*|' package.sh one/bootstrap "$machine" one/function.zip
 echo "not a zip" >two/function.zip
 # shellcheck disable=SC2016 # the inner shell expands them
-expect_success "zip, other folder, mode, date, zone and umask" env TZ=EST5 ZIPOPT=-0 \
+expect "zip, other folder, mode, date, zone and umask" 0 '*|' env TZ=EST5 ZIPOPT=-0 \
     sh -c 'umask 077; "$0" "$@"' package.sh two/bootstrap "$machine" two/function.zip
 check "the same zip" cmp one/function.zip two/function.zip
 mkdir left
@@ -67,7 +61,7 @@ equal "left behind when nobody reads the report" "$(ls left)" ''
 # b- and not bx: no owner, and no other date.
 equal "what is in the zip" "$(zipinfo one/function.zip '*' | awk '{ print $1, $5, $7, $9 }')" \
     "-rwxr-xr-x b- 80-Jan-01 bootstrap"
-expect_success "make zip of an executable that is given" \
+expect "make zip of an executable that is given" 0 '*|' \
     make -s -C a zip HANDLER=test/handlers/fail.c BOOTSTRAP="$bootstrap"
 check "that executable in it" cmp a/function.zip one/function.zip
 unzip -p one/function.zip bootstrap >unzipped
@@ -165,10 +159,10 @@ expect_calls() { # WHAT OPERATIONS COMMAND...
     what=$1 operations=$2
     shift 2
     : >calls
-    expect_success "$what, dry run" env DRY_RUN=1 AWS=aws "$@"
+    expect "$what, dry run" 0 '*|' env DRY_RUN=1 AWS=aws "$@"
     tr -d "'" <out >shown
     equal "calls of a dry run" "$(cat calls)" ""
-    expect_success "$what" "$@"
+    expect "$what" 0 '*|' "$@"
     equal "operations, $what" "$(cut -d ' ' -f 3 calls | tr '\n' ' ')" "$operations "
     equal "not as in the dry run, $what" "$(grep -vxF -f shown calls)" ""
 }
@@ -195,7 +189,7 @@ expect_refusal "a role that Lambda refuses" "cannot create echo: *cannot be assu
     deploy.sh deploy echo arn:aws:iam::123456789013:role/test
 expect_refusal "a function that is not there" "cannot invoke echo: *not found" deploy.sh invoke echo '{}'
 
-expect_success "dry run of invoke" env DRY_RUN=1 deploy.sh invoke echo "it's"
+expect "dry run of invoke" 0 '*|' env DRY_RUN=1 deploy.sh invoke echo "it's"
 cp out shown
 check "a shell can read it" sh -n shown
 
@@ -212,7 +206,7 @@ equal "ARN that is printed" "$(awk '/^ARN/ { print $2 }' out)" \
 check "dry run says when it is refused" grep "^# when there is (refused .* unless ARCH is given)" shown
 
 event='{"text":"it'\''s \u00e9 é"}'
-expect_success "invoke" deploy.sh invoke echo "$event"
+expect "invoke" 0 '*|' deploy.sh invoke echo "$event"
 equal "response" "$(cat out)" "$event"
 printf '[1,2]' >event.json
 expect "invoke with a file" 0 '\[1,2]|' deploy.sh invoke echo @event.json
@@ -244,8 +238,8 @@ expect "architecture not given" 1 \
     "*|deploy.sh: echo runs on $other and this is for $arch; expected ARCH=$other*" \
     env -u ARCH make -s -C a deploy HANDLER=bootstrap.c CC="$cc" FUNCTION=echo
 equal "calls that change something" "$(grep update calls)" ""
-expect_success "back" deploy.sh deploy echo "$role"
-expect_success "architecture not given, and the same" env -u ARCH deploy.sh deploy echo "$role"
+expect "back" 0 '*|' deploy.sh deploy echo "$role"
+expect "architecture not given, and the same" 0 '*|' env -u ARCH deploy.sh deploy echo "$role"
 
 expect_calls "undeploy" delete-function deploy.sh undeploy echo
 expect_refusal "undeployed twice" "cannot delete echo: *not found" deploy.sh undeploy echo

@@ -26,38 +26,32 @@ unset AWS_PROFILE AWS_ENDPOINT_URL http_proxy HTTP_PROXY all_proxy ALL_PROXY
 
 # A local Lambda on a free port, perhaps for one FUNCTION; its address in $endpoint and $url.
 serve() {
-    start 'serves at' env FUNCTION="${1-}" PORT=0 BOOTSTRAP="${2-$probe}" "$lambda" serve
+    start 'serves at' env FUNCTION="${1-}" PORT=0 BOOTSTRAP="$probe" "$lambda" serve
     endpoint=$(sed -n 's/.* serves at \(http:..127.0.0.1:[0-9]*\).*/\1/p' "$work/log")
     url=$endpoint/2015-03-31/functions/function/invocations
 }
 
-# Each of the words stands in what the client printed or got as body.
-has() { # NAME WORDS...
-    name=$1 missing=0
-    shift
-    for words in "$@"; do
-        cat "$work/err" "$work/out" | grep -qF -- "$words" || missing=1
-    done
-    verdict "$missing" "$name"
-}
-
-got() { # NAME FILE: as body, just that
-    cmp -s "$2" "$work/out"
-    verdict $? "$1"
-}
-
+# A client prints what it says of the reply, such as its head, and then the body, which is in a file, too.
 post() {
-    curl -s --max-time 20 -D "$work/err" -o "$work/out" "$@"
+    : >"$work/body"
+    curl -s --max-time 20 -D - -o "$work/body" "$@" && cat "$work/body"
 }
 
-# A call of the CLI, and one which gets a body into a file.
 call() {
-    timeout 20 "$aws" --endpoint-url "$endpoint" lambda "$@" >"$work/err" 2>&1
+    timeout 20 "$aws" --endpoint-url "$endpoint" lambda "$@"
 }
 
 invoke() {
-    : >"$work/out"
-    call invoke --function-name function --cli-binary-format raw-in-base64-out "$@" "$work/out"
+    : >"$work/body"
+    call invoke --function-name function --cli-binary-format raw-in-base64-out "$@" "$work/body" &&
+        cat "$work/body"
+}
+
+body() { # NAME FILE CLIENT...: has just that as its body
+    name=$1 file=$2
+    shift 2
+    run "$@"
+    check "$name" cmp "$file" "$work/body"
 }
 
 line="a line of the function's log"
@@ -71,85 +65,73 @@ printf '{"text":"Hello"}' >"$work/hello"
 # What curl sends in a way of its own: chunks, and 6 MB only when it was told to go on.
 curl_cases() {
     serve
-    post -d @"$work/hello" "$url"
-    got "curl: README's example" "$work/hello"
-    post -H 'Transfer-Encoding: chunked' -d @"$work/hello" "$url"
-    got "curl: a chunked request" "$work/hello"
-    post --data-binary @"$work/six" "$url"
-    got "curl: 6 MB" "$work/six"
-    post -I "$url"
-    has "curl: HEAD" "HTTP/1.1 405 "
-    post --data-binary @"$work/hello" "$endpoint/path"
-    has "curl: a function URL" "HTTP/1.1 200 " '"isBase64Encoded":true' \
-        "$(base64 <"$work/hello")"
+    body "curl: README's example" "$work/hello" post -d @"$work/hello" "$url"
+    body "curl: a chunked request" "$work/hello" \
+        post -H 'Transfer-Encoding: chunked' -d @"$work/hello" "$url"
+    body "curl: 6 MB" "$work/six" post --data-binary @"$work/six" "$url"
+    expect "curl: HEAD" 0 "HTTP/1.1 405 *" post -I "$url"
+    expect "curl: a function URL" 0 "HTTP/1.1 200 *\"body\":\"$(base64 <"$work/hello")\"*" \
+        post --data-binary @"$work/hello" "$endpoint/path"
+}
+
+log_tail() { # OPTION...
+    invoke --log-type Tail --query LogResult --output text "$@" | head -n 1 | base64 -d
 }
 
 # What the CLI makes of the replies.
+# shellcheck disable=SC2016 # $LATEST is the version's name
 aws_cases() {
     serve
-    invoke --payload "\"log info $line\"" --log-type Tail --query LogResult --output text
-    base64 -d <"$work/err" >"$work/out" 2>/dev/null
-    has "aws: log tail of a cold start" "START RequestId: " "$line" "END RequestId: " \
-        "Duration: " "Billed Duration: " "Memory Size: 128 MB" "Max Memory Used: " "Init Duration: "
-    invoke --payload '{"text":"Hello"}' --qualifier 1
-    got "aws: README's example" "$work/hello"
-    has "aws: fields" '"StatusCode": 200' '"ExecutedVersion": "'"\$LATEST"
-    invoke --payload fileb://"$work/six"
-    got "aws: 6 MB" "$work/six"
-    invoke --payload '"fail Function.Refused no"'
-    has "aws: function error" '"FunctionError": "Unhandled"' '"StatusCode": 200' \
-        '"errorType":"Function.Refused"'
-    invoke --payload '"crash"' --invocation-type DryRun
-    has "aws: DryRun" '"StatusCode": 204'
-    invoke --payload "\"log info $line\"" --invocation-type Event
-    has "aws: Event" '"StatusCode": 202'
-    invoke --payload '"context"' --client-context "$(printf '{"custom":{"a":1}}' | base64)"
-    has "aws: context" '|{"custom":{"a":1}}|'
-    invoke --payload '{"text":'
-    has "aws: an event that is no JSON" "InvalidRequestContentException" \
-        "Could not parse request body into json: "
+    lines="*START RequestId: *$line*END RequestId: *Duration: *Billed Duration: "
+    expect "aws: log tail of a cold start" 0 \
+        "$lines*Memory Size: 128 MB*Max Memory Used: *Init Duration: *" \
+        log_tail --payload "\"log info $line\""
+    body "aws: README's example" "$work/hello" invoke --payload '{"text":"Hello"}' --qualifier 1
+    body "aws: 6 MB" "$work/six" invoke --payload fileb://"$work/six"
+    expect "aws: function error" 0 \
+        '*"StatusCode": 200*"Unhandled"*"ExecutedVersion": "$LATEST"*"errorType":"Function.Refused"*' \
+        invoke --payload '"fail Function.Refused no"'
+    expect "aws: DryRun" 0 '*"StatusCode": 204*' invoke --payload '"crash"' --invocation-type DryRun
+    expect "aws: Event" 0 '*"StatusCode": 202*' \
+        invoke --payload "\"log info $line\"" --invocation-type Event
+    expect "aws: context" 0 '*|{"custom":{"a":1}}|*' \
+        invoke --payload '"context"' --client-context "$(printf '{"custom":{"a":1}}' | base64)"
+    expect "aws: an event that is no JSON" 1 \
+        '|*InvalidRequestContentException*Could not parse request body into json: *' \
+        invoke --payload '{"text":'
     stop
-    [ "$(grep -c "$line" "$work/log")" -eq 2 ]
-    verdict $? "aws: the asynchronous invocation ran"
+    equal "aws: the asynchronous invocation ran" "$(grep -c "$line" "$work/log")" 2
     serve function
-    invoke --payload 1 --function-name arn:aws:lambda:us-east-1:123456789012:function:function
-    has "aws: by its ARN" 1
-    invoke --payload 1 --qualifier 1
-    has "aws: another version" "ResourceNotFoundException" ":function:function:1"
+    expect "aws: by its ARN" 0 '*}?1|' invoke --payload 1 \
+        --function-name arn:aws:lambda:us-east-1:123456789012:function:function
+    expect "aws: another version" 1 '|*ResourceNotFoundException*:function:function:1*' \
+        invoke --payload 1 --qualifier 1
     for state in exists active active-v2 updated updated-v2; do
-        call wait "function-$state" --function-name function
-        verdict $? "aws: wait function-$state"
+        check "aws: wait function-$state" call wait "function-$state" --function-name function
     done
 }
 
 coldstart() { # N EVENT
-    N=$1 EVENT=$2 ENDPOINT=$endpoint AWS=$aws sh test/bench/coldstart.sh function \
-        >"$work/out" 2>"$work/err"
+    env N="$1" EVENT="$2" ENDPOINT="$endpoint" AWS="$aws" sh test/bench/coldstart.sh function
 }
 
 # Its cold starts come from changed variables, which it puts back.
 coldstart_cases() {
     serve
-    call update-function-configuration --function-name function \
+    expect "aws: configuration" 0 '*"State": "Active"*"LastUpdateStatus": "Successful"*' \
+        call update-function-configuration --function-name function \
         --environment '{"Variables":{"ANOTHER":"é \"1\""}}'
-    has "aws: configuration" '"State": "Active"' '"LastUpdateStatus": "Successful"'
-    invoke --payload '"another"'
-    has "aws: a variable" 'é "1"'
-    call get-function-configuration --function-name function
-    cp "$work/err" "$work/before"
-    coldstart 5 '"cold"'
-    has "coldstart.sh: progress" "coldstart.sh: 5 of 5, function"
-    grep -Eq '^\| init, ms +\| function +\| +5 \| +[0-9.]+ \| +[0-9.]+ \|' "$work/out"
-    verdict $? "coldstart.sh: its table"
-    [ "$(grep -c "Init Duration: " "$work/log")" -eq 6 ]
-    verdict $? "coldstart.sh: five more cold starts"
-    call get-function-configuration --function-name function
-    cmp -s "$work/err" "$work/before"
-    verdict $? "coldstart.sh: the variables are back"
-    coldstart 1 '"crash"'
-    [ $? -eq 1 ]
-    verdict $? "coldstart.sh: a function that fails"
-    has "coldstart.sh: says so" "coldstart.sh: function failed: {"
+    expect "aws: a variable" 0 '*é "1"*' invoke --payload '"another"'
+    call get-function-configuration --function-name function >"$work/before"
+    expect "coldstart.sh" 0 '*| function *coldstart.sh: 5 of 5, function*' coldstart 5 '"cold"'
+    cp "$work/out" "$work/table"
+    check "coldstart.sh: its table" \
+        grep -Eq '^\| init, ms +\| function +\| +5 \| +[0-9.]+ \| +[0-9.]+ \|' "$work/table"
+    equal "coldstart.sh: five more cold starts" "$(grep -c "Init Duration: " "$work/log")" 6
+    call get-function-configuration --function-name function >"$work/after"
+    check "coldstart.sh: the variables are back" cmp "$work/before" "$work/after"
+    expect "coldstart.sh: a function that fails" 1 '*coldstart.sh: function failed: {*' \
+        coldstart 1 '"crash"'
 }
 
 aws=

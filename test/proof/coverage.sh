@@ -4,11 +4,10 @@
 #
 # SPDX-License-Identifier: MIT-0
 set -u
-source=$(cd "$(dirname "$0")/../.." && pwd)
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
-cd "$scratch" || exit 1
+cd "$(dirname "$0")/../.." || exit 1
+. test/checks.sh
+source=$PWD
+cd "$work" || exit 1
 
 fail() {
     echo "coverage.sh: $1" >&2

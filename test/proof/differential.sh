@@ -6,9 +6,7 @@
 set -u
 table=test/proof/differential.txt
 mkdir -p build
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT PIPE TERM
+. test/checks.sh
 for command in node /usr/bin/python3; do
     command -v "$command" >/dev/null || { echo "differential.sh: no $command" >&2; exit 1; }
 done
@@ -76,4 +74,5 @@ awk -v by_node="$work/node" -v by_h11="$work/h11" '
         next
     }
     { print (letters == "" ? "" : letters " ") $0; letters = "" }' "$work/table" >build/differential.txt
-diff "$table" build/differential.txt && echo '1 passed, 0 failed'
+check "the table as it was" diff "$table" build/differential.txt
+end
