@@ -10,6 +10,11 @@ work=$(mktemp -d) || exit 2
 trap 'stop; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 
+die() { # WHY
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
 end() {
     echo "$passed passed, $failed failed, $skipped skipped"
     [ "$failed" -eq 0 ] || exit 1

@@ -11,15 +11,9 @@
 # SPDX-License-Identifier: MIT-0
 set -eu
 
-die() {
-    echo "deploy_test.sh: $*" >&2
-    exit 1
-}
-
+. test/checks.sh
 [ $# -eq 2 ] || die "expected BOOTSTRAP ARM64_BOOTSTRAP"
 bootstrap=$(realpath "$1") arm64=$(realpath "$2")
-cd "$(dirname "$0")/../.."
-. test/checks.sh
 top=$PWD
 machine=$(uname -m)
 arch=arm64 other=x86_64

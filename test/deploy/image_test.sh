@@ -11,20 +11,14 @@
 # SPDX-License-Identifier: MIT-0
 set -eu
 
-die() {
-    printf 'image_test.sh: %s\n' "$*" >&2
-    exit 1
-}
-
+. test/checks.sh
 [ $# -eq 1 ] || die "expected LOCAL_LAMBDA"
 local_lambda=$(realpath "$1")
-cd "$(dirname "$0")/../.."
 source=$PWD
 [ "$(id -u)" -eq 0 ] || die "expected to run as root, for debootstrap and chroot"
 for tool in buildah debootstrap qemu-aarch64-static unzip; do
     command -v $tool >/dev/null || die "$tool is missing; expected it in PATH (apt-get install)"
 done
-. test/checks.sh
 export CONTAINERS_STORAGE_CONF="$work/storage.conf" BUILDAH_ISOLATION=chroot
 stop() {
     buildah rm --all >/dev/null 2>&1 || :

@@ -38,7 +38,7 @@ try() { # SUITE WITH-OR-WITHOUT FIRST-COMMAND
 }
 
 first=$(sed -n 's/ *# Debian, Ubuntu$//p' README.md)
-case $first in apt-get*' musl-tools '*' make run') ;; *) echo "roots.sh: README.md: $first" >&2; exit 1 ;; esac
+case $first in apt-get*' musl-tools '*' make run') ;; *) die "README.md: $first" ;; esac
 [ $# -gt 0 ] || set -- bullseye bookworm trixie
 for suite; do
     if apart sh test/deploy/root.sh "$suite" "$work/$suite"; then

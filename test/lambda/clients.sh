@@ -9,13 +9,10 @@
 # SPDX-License-Identifier: MIT-0
 set -u
 
-if [ $# -ne 2 ] || [ ! -x "$1" ] || [ ! -x "$2" ]; then
-    echo "usage: clients.sh LOCAL_LAMBDA PROBE (two executables)" >&2
-    exit 2
-fi
-
-cd "$(dirname "$0")/../.." || exit 2
 . test/checks.sh
+if [ $# -ne 2 ] || [ ! -x "$1" ] || [ ! -x "$2" ]; then
+    die "expected LOCAL_LAMBDA PROBE, two executables"
+fi
 lambda=$1 probe=$2
 
 # No user's configuration, no look for credentials elsewhere, no pager.

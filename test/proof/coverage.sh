@@ -9,27 +9,22 @@ cd "$(dirname "$0")/../.." || exit 1
 source=$PWD
 cd "$work" || exit 1
 
-fail() {
-    echo "coverage.sh: $1" >&2
-    exit 1
-}
-
-command -v gcov >gcov.txt || fail "no gcov; apt install gcc (Debian, Ubuntu), apk add gcc (Alpine)"
+command -v gcov >gcov.txt || die "no gcov; apt install gcc (Debian, Ubuntu), apk add gcc (Alpine)"
 
 # A copy of the sources in which no process ends by SIGKILL, which would lose its record.
-cp -r "$source/bootstrap.c" "$source/test" . || fail "cannot copy the sources"
+cp -r "$source/bootstrap.c" "$source/test" . || die "cannot copy the sources"
 sed -i 's/SIGKILL/SIGTERM/' bootstrap.c test/*/*.[ch]
 
 for file in lambda/wire proof/coverage runtime/end_to_end; do
-    gcc -std=c11 -O2 -w -c test/$file.c || fail "cannot build $file.c"
+    gcc -std=c11 -O2 -w -c test/$file.c || die "cannot build $file.c"
 done
-gcc end_to_end.o wire.o -o end_to_end || fail "cannot link end_to_end"
+gcc end_to_end.o wire.o -o end_to_end || die "cannot link end_to_end"
 build() { # NAME FILE ARGUMENT...: with its record in a folder of its own
     name=$1 file=$2
     shift 2
     mkdir "$name"
     (cd "$name" && gcc -std=c11 -O0 -g -w --coverage -D_exit=exit "../$file" "$@" -o "$name") ||
-        fail "cannot build $name"
+        die "cannot build $name"
 }
 build echo bootstrap.c ../coverage.o
 build probe test/runtime/probe.c ../coverage.o
@@ -43,12 +38,12 @@ for run in "unit/unit" "exhaustive/exhaustive all" "faults/faults" \
     "env RUN_WITH=env ./end_to_end echo/echo probe/probe"; do
     echo "-- $run"
     # shellcheck disable=SC2086 # words
-    $run >out.txt 2>&1 || { cat out.txt; fail "$run failed"; }
+    $run >out.txt 2>&1 || { cat out.txt; die "$run failed"; }
     tail -n 1 out.txt
 done
 
 for name in echo probe unit faults exhaustive; do
-    (cd "$name" && gcov -b -c ./*.gcda >gcov.txt 2>&1) || fail "gcov failed for $name"
+    (cd "$name" && gcov -b -c ./*.gcda >gcov.txt 2>&1) || die "gcov failed for $name"
 done
 
 # Adds up the records: a line, or the n-th branch of a line, is executed if it is in any of them.

@@ -8,7 +8,7 @@ table=test/proof/differential.txt
 mkdir -p build
 . test/checks.sh
 for command in node /usr/bin/python3; do
-    command -v "$command" >/dev/null || { echo "differential.sh: no $command" >&2; exit 1; }
+    command -v "$command" >/dev/null || die "no $command"
 done
 
 # Each prints a line for each line: the status and the body in hex, or -.

@@ -21,7 +21,7 @@ sed -e 's/^    const char \*data;/    const VOLATILE char *data;/' \
     -e 's/-(uintptr_t)from %/(PAGE_MAX - (size_t)(from - c->memory) % PAGE_MAX) %/' \
     -e 's/^        here = here < n ? here : .*/& \/\/@ split here;/' bootstrap.c >"$work/subject.c"
 changed=$(diff bootstrap.c "$work/subject.c" | grep -c '^>')
-[ "$changed" -eq 5 ] || { echo "proof.sh: $changed of 5 places found in bootstrap.c" >&2; exit 1; }
+[ "$changed" -eq 5 ] || die "$changed of 5 places found in bootstrap.c"
 
 # shellcheck disable=SC2016 # expanded by the inner shell
 one='
