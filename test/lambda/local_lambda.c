@@ -36,6 +36,7 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -86,8 +87,7 @@ enum mode { MODE_RUN, MODE_TRACE, MODE_SERVE };
 
 static struct {
     enum mode mode;
-    char *bootstrap; /* absolute path; found anew at each start, if a link leads to it */
-    const char *given, *function;
+    const char *bootstrap, *function;
     uint16_t port, runtime_port;
     unsigned timeout_s, memory_mb;
     unsigned concurrency; /* 0: not a Managed Instances environment */
@@ -100,18 +100,6 @@ static bool is_lmi(void) {
 }
 
 /* ---- Text ---------------------------------------------------------------------------------- */
-
-static void write_all(int fd, const void *data, size_t length) {
-    for (const char *at = data; length > 0;) {
-        ssize_t n = write(fd, at, length);
-        if (n < 0 && errno != EINTR)
-            return; /* nobody reads it: no reason to stop serving */
-        if (n > 0) {
-            at += n;
-            length -= (size_t)n;
-        }
-    }
-}
 
 /* A formatted text, valid until the fourth call from here. */
 __attribute__((format(printf, 1, 2))) static const char *f(const char *format, ...) {
@@ -144,7 +132,7 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
         if ((unsigned char)line[length] < ' ')
             line[length] = ' ';
     line[length++] = '\n';
-    write_all(STDERR_FILENO, line, length);
+    fwrite(line, 1, length, stderr);
 }
 
 __attribute__((noreturn)) static void die(const char *text) {
@@ -301,7 +289,7 @@ static void log_line(struct invocation *v, const char *text) {
     const char *line = f("%s\n", text);
     keep_log(v, line, strlen(line));
     if (settings.mode == MODE_SERVE)
-        write_all(STDERR_FILENO, line, strlen(line));
+        fputs(line, stderr);
 }
 
 /* ---- Connections -------------------------------------------------------------------------- */
@@ -319,7 +307,6 @@ struct peer {
     const struct route *route; /* of the request that is arriving, once its head is there */
     struct bytes in, out;
     size_t drawn;                 /* for trace: of the request that is arriving */
-    size_t sent;                  /* of out */
     uint64_t sent_us;             /* when the last reply went out; 0: none has */
     bool refused;                 /* what is arriving is; and what comes of it is dropped */
     bool is_last;                 /* with a refusal, since too much would come, it ends */
@@ -333,16 +320,15 @@ static size_t connected[2];  /* on each side */
 static uint64_t received_us; /* when the bytes came that are being looked at */
 
 static void peer_flush(struct peer *p) {
-    while (p->sent < p->out.length) {
-        ssize_t n = send(p->fd, p->out.data + p->sent, p->out.length - p->sent, MSG_NOSIGNAL);
+    while (p->out.length > 0) {
+        ssize_t n = send(p->fd, p->out.data, p->out.length, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return; /* full: poll says when; broken: reading finds out */
-        p->sent += (size_t)n;
+        bytes_drop_front(&p->out, (size_t)n);
     }
     bytes_free(&p->out);
-    p->sent = 0;
     if (p->closing)
         shutdown(p->fd, SHUT_WR);
 }
@@ -357,47 +343,49 @@ static void peer_drop(struct peer *p) {
         v->caller = v->caller == p ? NULL : v->caller;
 }
 
+/* The process, between its exec and its end. */
+static struct environment {
+    pid_t pid;            /* 0: none; it leads its own process group */
+    int log_fd;           /* its stdout and stderr; -1: none */
+    bool polled, is_cold; /* it has asked for an event; and not yet been given one */
+    bool poll_lost;       /* it gave up the poll that waits */
+    bool init_failed;     /* it said so, and has to go */
+    char extension[37];   /* the identifier of the one that is registered; "": none is */
+    bool extension_waits; /* and it has asked for an event */
+    bool is_stale;        /* configuration or executable has changed: it gets no more events */
+    struct stat file;     /* the executable that it was started from */
+    uint64_t exec_us, init_us, init_deadline_us;
+    struct bytes init_error;
+    size_t memory_kb;
+} env = {.log_fd = -1};
+
 /* ---- The conversation, as a picture ------------------------------------------------------- */
 
 /* Collected while the clock runs and printed when it is over, so that looking does not slow
  * down what is looked at. */
-static struct {
-    struct bytes text;
-    uint64_t exec_us;
-    char gutter[24]; /* the time that the next line shows */
-} picture;
+static struct bytes picture;
 
-enum { DATA_COLUMNS = 60, NOTE_COLUMN = 64 };
+enum { DATA_COLUMNS = 60 };
 
-/* For the line that follows. */
-static void trace_time(uint64_t when_us) {
-    snprintf(picture.gutter, sizeof picture.gutter, "%9" PRIu64 " µs", when_us - picture.exec_us);
+/* For the margin of a line, if it is not that of the line before. */
+static const char *trace_time(uint64_t when_us) {
+    static uint64_t last_us;
+    bool is_new = when_us != last_us;
+    last_us = when_us;
+    return is_new ? f("%9" PRIu64 " µs", when_us - env.exec_us) : "";
 }
 
 /* A line of its own, behind a blank one. */
-static void trace_text(const char *text) {
-    bytes_format(&picture.text, "\n%12s  %s\n", picture.gutter, text);
-    picture.gutter[0] = '\0';
+static void trace_text(const char *time, const char *text) {
+    bytes_format(&picture, "\n%12s  %s\n", time, text);
 }
 
-/* One line of the wire: its text, its end of line made visible, and a note at the margin. */
-static void trace_line(char direction, const char *text, size_t length, bool crlf,
-                       const char *note) {
-    size_t columns = length + (crlf ? 4 : 0);
-    int gap = columns < NOTE_COLUMN ? (int)(NOTE_COLUMN - columns) : 2;
-    bytes_format(&picture.text, "%12s  %c %.*s%s", picture.gutter, direction, (int)length, text,
-                 crlf ? "\\r\\n" : "");
-    if (note[0] != '\0')
-        bytes_format(&picture.text, "%*s← %s", gap, "", note);
-    bytes_text(&picture.text, "\n");
-    picture.gutter[0] = '\0';
-}
-
-/* Data in one line: printable ASCII as it is, the rest as \r, \n or \xNN, cut when it is long. */
-static void trace_data(char direction, const char *data, size_t length, const char *what) {
+/* Some of the wire, and a note behind it: printable ASCII as it is, the rest as \r, \n or \xNN. */
+static void trace_line(char direction, uint64_t when_us, const char *data, size_t length,
+                       size_t columns, const char *note) {
     struct bytes line = {0};
     size_t shown = 0;
-    for (; shown < length && line.length < DATA_COLUMNS; shown++) {
+    for (; shown < length && line.length < columns; shown++) {
         unsigned char c = (unsigned char)data[shown];
         bytes_format(&line,
                      c == '\r'             ? "\\r"
@@ -407,9 +395,8 @@ static void trace_data(char direction, const char *data, size_t length, const ch
                      c);
     }
     bytes_text(&line, shown < length ? " ..." : "");
-    trace_line(direction, text_of(&line), line.length, false,
-               f("%s%zu byte%s%s", what, length, length == 1 ? "" : "s",
-                 shown < length ? ", cut here" : ""));
+    bytes_format(&picture, note[0] == '\0' ? "%12s  %c %s\n" : "%12s  %c %-62s  ← %s\n",
+                 trace_time(when_us), direction, text_of(&line), note);
     bytes_free(&line);
 }
 
@@ -419,41 +406,24 @@ static const char *note_field_line(const char *line) {
     return strncasecmp(line, "Transfer-Encoding:", 18) == 0 ? "framing: a body in chunks" : "";
 }
 
-/* Of what is well-formed, ours or parsed by request_parse: all lines end with CR LF. */
-static void trace_head(char direction, const char *at, size_t length, bool is_all) {
-    for (const char *end = at + length, *line; at < end; at = line + 2) {
-        line = memmem(at, (size_t)(end - at), "\r\n", 2);
-        const char *note = line > at ? note_field_line(at)
-                           : is_all  ? "blank line: the head ends; no body"
-                                     : "blank line: the head ends";
-        trace_line(direction, at, (size_t)(line - at), true, note);
+/* What has come of a well-formed message behind what was drawn of it: its head, and a body when
+ * that is whole, or a chunked one in the pieces that arrive. How much is drawn then. */
+static size_t trace(char direction, uint64_t when_us, const struct bytes *message, size_t head,
+                    size_t drawn, bool chunked, bool whole) {
+    const char *end = message->data + head, *next;
+    for (const char *at = message->data; drawn == 0 && at < end; at = next) {
+        next = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1;
+        trace_line(direction, when_us, at, (size_t)(next - at), SIZE_MAX,
+                   at[0] != '\r'                      ? note_field_line(at)
+                   : whole && message->length == head ? "blank line: the head ends; no body"
+                                                      : "blank line: the head ends");
     }
-}
-
-/* A body when it is whole, a chunked one in the pieces that arrive. How much of it was drawn. */
-static size_t trace_body(char direction, uint64_t when_us, const char *data, size_t length,
-                         bool chunked, bool is_whole) {
-    if (length == 0 || (!chunked && !is_whole))
-        return 0;
-    trace_time(when_us);
-    trace_data(direction, data, length, chunked ? "chunks: " : "body: ");
-    return length;
-}
-
-static void trace_exec(void) {
-    bytes_text(&picture.text,
-               "   time since exec; > from the runtime, < from Lambda; \\r\\n is CR LF\n");
-    trace_time(picture.exec_us);
-    trace_text(
-        f("exec %s, AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", settings.given, settings.runtime_port));
-}
-
-static void trace_end(struct invocation *v, uint64_t ended_us, bool alive) {
-    trace_time(ended_us);
-    if (alive)
-        trace_text("the invocation is complete, now that the runtime asks for the next");
-    else
-        trace_text(f("the process has ended: %s", text_of(&v->answer)));
+    drawn = drawn == 0 ? head : drawn;
+    if (drawn == message->length || (!chunked && !whole))
+        return drawn;
+    trace_line(direction, when_us, message->data + drawn, message->length - drawn, DATA_COLUMNS,
+               f("%s: %zu B", chunked ? "chunks" : "body", message->length - drawn));
+    return message->length;
 }
 
 /* ---- Replies ------------------------------------------------------------------------------ */
@@ -485,12 +455,8 @@ static void reply(struct peer *p, const char *status, const char *fields,
     bytes_append(&p->out, message.data, message.length);
     p->sent_us = now_us();
     peer_flush(p);
-    if (settings.mode == MODE_TRACE) {
-        bytes_text(&picture.text, "\n");
-        trace_time(p->sent_us);
-        trace_head('<', message.data, head, head == message.length);
-        trace_body('<', p->sent_us, message.data + head, message.length - head, chunked, true);
-    }
+    if (settings.mode == MODE_TRACE)
+        trace('<', p->sent_us, &message, head, 0, chunked, true);
     bytes_free(&message);
 }
 
@@ -527,8 +493,6 @@ static void reply_invoked(struct invocation *v) {
         base64(&fields, v->log.data + v->log.length - n, n);
         bytes_text(&fields, "\r\n");
     }
-    v->caller->waiting = false;
-    v->caller->dirty = true;
     reply(v->caller, "200 OK", text_of(&fields), &v->answer);
     bytes_free(&fields);
 }
@@ -550,22 +514,6 @@ static void refuse_state(struct peer *p, const char *from, const char *to, const
 }
 
 /* ---- The end of an invocation ------------------------------------------------------------- */
-
-/* The process, between its exec and its end. */
-static struct environment {
-    pid_t pid;            /* 0: none; it leads its own process group */
-    int log_fd;           /* its stdout and stderr; -1: none */
-    bool polled, is_cold; /* it has asked for an event; and not yet been given one */
-    bool poll_lost;       /* it gave up the poll that waits */
-    bool init_failed;     /* it said so, and has to go */
-    char extension[37];   /* the identifier of the one that is registered; "": none is */
-    bool extension_waits; /* and it has asked for an event */
-    bool is_stale;        /* configuration or executable has changed: it gets no more events */
-    struct stat file;     /* the executable that it was started from */
-    uint64_t exec_us, init_us, init_deadline_us;
-    struct bytes init_error;
-    size_t memory_kb;
-} env = {.log_fd = -1};
 
 static void forget(struct invocation *v) {
     struct invocation **link = &invocations;
@@ -607,7 +555,7 @@ static void read_function_log(void) {
             continue;
         if (n < 0)
             return;
-        write_all(STDERR_FILENO, data, (size_t)n);
+        fwrite(data, 1, (size_t)n, stderr);
         for (size_t at = 0, length; at < (size_t)n; at += length) {
             const char *end = memchr(data + at, '\n', (size_t)n - at);
             length = end == NULL ? (size_t)n - at : (size_t)(end - data) + 1 - at;
@@ -624,11 +572,11 @@ static void read_memory(void) {
 
 /* run: the response, exactly, on stdout; of an error, the error on stderr. */
 static void print_answer(const struct invocation *v) {
-    int fd = v->failed ? STDERR_FILENO : STDOUT_FILENO;
+    FILE *to = v->failed ? stderr : stdout;
     bool ended = v->answer.length > 0 && v->answer.data[v->answer.length - 1] == '\n';
-    write_all(fd, v->answer.data, v->answer.length);
-    if (!ended && (v->failed || isatty(fd)))
-        write_all(fd, "\n", 1);
+    fwrite(v->answer.data, 1, v->answer.length, to);
+    if (!ended && (v->failed || isatty(STDOUT_FILENO)))
+        fputc('\n', to);
 }
 
 static void report(struct invocation *v, uint64_t ended_us) {
@@ -643,7 +591,7 @@ static void report(struct invocation *v, uint64_t ended_us) {
     if (env.memory_kb > settings.memory_mb * (size_t)1024)
         say("%s has used more than its MEMORY of %u MB: Lambda would have ended the process "
             "(Runtime.OutOfMemory, signal: killed)",
-            settings.given, settings.memory_mb);
+            settings.bootstrap, settings.memory_mb);
 }
 
 /* Its answer is known: the log is closed, the caller gets it, and `v` is gone. */
@@ -652,25 +600,25 @@ static void finish(struct invocation *v, uint64_t ended_us) {
     read_memory();
     if (v->state != QUEUED)
         report(v, ended_us);
-    if (v->caller != NULL)
+    if (v->caller != NULL) {
+        v->caller->waiting = false;
+        v->caller->dirty = true;
         v->reply(v);
-    else if (v->failed && settings.mode == MODE_SERVE)
+    } else if (v->failed && settings.mode == MODE_SERVE)
         say("invocation %s failed, and nobody waits for it: %s", v->id, text_of(&v->answer));
     if (settings.mode == MODE_RUN)
         print_answer(v);
     if (settings.mode == MODE_TRACE)
-        trace_end(v, ended_us, env.pid != 0);
+        trace_text(trace_time(ended_us),
+                   env.pid == 0
+                       ? f("the process has ended: %s", text_of(&v->answer))
+                       : "the invocation is complete, now that the runtime asks for the next");
     if (settings.mode != MODE_SERVE)
         outcome = v->failed;
     forget(v);
 }
 
 /* ---- The execution environment ------------------------------------------------------------ */
-
-static void set_variable(const char *name, const char *value) {
-    if (setenv(name, value, 1) != 0)
-        die(f("setenv %s: %s", name, strerror(errno)));
-}
 
 /* The function's own. */
 static void set_variables(void) {
@@ -688,121 +636,100 @@ static void set_variables(void) {
 static void set_environment(void) {
     uint64_t stream[2];
     random_bytes(stream, sizeof stream);
-    set_variable("AWS_LAMBDA_RUNTIME_API", f("127.0.0.1:%u", settings.runtime_port));
-    set_variable("AWS_LAMBDA_FUNCTION_NAME", settings.function);
-    set_variable("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
-    set_variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", f("%u", settings.memory_mb));
-    set_variable("AWS_LAMBDA_LOG_GROUP_NAME", f("/aws/lambda/%s", settings.function));
-    set_variable("AWS_LAMBDA_LOG_STREAM_NAME", f("%s/[$LATEST]%016jx%016jx", utc("%Y/%m/%d"),
-                                                 (uintmax_t)stream[0], (uintmax_t)stream[1]));
-    set_variable("AWS_LAMBDA_INITIALIZATION_TYPE",
-                 is_lmi() ? "lambda-managed-instances" : "on-demand");
-    set_variable("LAMBDA_RUNTIME_DIR", "/var/runtime");
-    set_variable("TZ", ":UTC");
+    setenv("AWS_LAMBDA_RUNTIME_API", f("127.0.0.1:%u", settings.runtime_port), 1);
+    setenv("AWS_LAMBDA_FUNCTION_NAME", settings.function, 1);
+    setenv("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST", 1);
+    setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", f("%u", settings.memory_mb), 1);
+    setenv("AWS_LAMBDA_LOG_GROUP_NAME", f("/aws/lambda/%s", settings.function), 1);
+    setenv(
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        f("%s/[$LATEST]%016jx%016jx", utc("%Y/%m/%d"), (uintmax_t)stream[0], (uintmax_t)stream[1]),
+        1);
+    setenv("AWS_LAMBDA_INITIALIZATION_TYPE", is_lmi() ? "lambda-managed-instances" : "on-demand",
+           1);
+    setenv("LAMBDA_RUNTIME_DIR", "/var/runtime", 1);
+    setenv("TZ", ":UTC", 1);
     setenv("_HANDLER", "function.handler", 0);
     setenv("AWS_REGION", "us-east-1", 0);
     setenv("AWS_DEFAULT_REGION", getenv("AWS_REGION"), 0);
     unsetenv("AWS_LAMBDA_MAX_CONCURRENCY");
     unsetenv("_X_AMZN_TRACE_ID"); /* on OS-only runtimes the runtime's own business */
     if (is_lmi()) {
-        set_variable("AWS_LAMBDA_MAX_CONCURRENCY", f("%u", settings.concurrency));
-        set_variable("AWS_LAMBDA_LOG_FORMAT", "json");
+        setenv("AWS_LAMBDA_MAX_CONCURRENCY", f("%u", settings.concurrency), 1);
+        setenv("AWS_LAMBDA_LOG_FORMAT", "json", 1);
     }
 }
 
-/* The folder of the executable. */
-static void set_task_root(void) {
-    char *root = copy(settings.bootstrap, strlen(settings.bootstrap));
-    *strrchr(root, '/') = '\0';
-    set_variable("LAMBDA_TASK_ROOT", root[0] == '\0' ? "/" : root);
-    free(root);
-}
-
-/* What the child tells through a pipe that exec closes: when, and if it failed, why. */
-struct started {
-    uint64_t exec_us;
-    int error;
-};
-
+/* Through `report_fd`, which exec closes, goes when it was called, and why it failed. The executable
+ * is found anew at each start, since a link may lead to another by then. */
 __attribute__((noreturn)) static void become_bootstrap(int report_fd, int log_fd, pid_t parent) {
-    struct started started = {0};
+    char *path = realpath(settings.bootstrap, NULL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     close(STDIN_FILENO);
     set_variables();
-    set_task_root();
-    if (setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
-        open("/dev/null", O_RDONLY) == STDIN_FILENO && dup2(log_fd, STDOUT_FILENO) >= 0 &&
-        dup2(log_fd, STDERR_FILENO) >= 0 && chdir(getenv("LAMBDA_TASK_ROOT")) == 0) {
-        char *arguments[] = {settings.bootstrap, NULL};
-        started.exec_us = now_us();
-        write_all(report_fd, &started, sizeof started);
-        execv(settings.bootstrap, arguments);
-    }
-    started.error = errno;
-    write_all(report_fd, &started, sizeof started);
+    if (path != NULL)
+        setenv("LAMBDA_TASK_ROOT", dirname(copy(path, strlen(path))), 1);
+    bool ready = path != NULL && setpgid(0, 0) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
+                 getppid() == parent && open("/dev/null", O_RDONLY) == STDIN_FILENO &&
+                 dup2(log_fd, STDOUT_FILENO) >= 0 && dup2(log_fd, STDERR_FILENO) >= 0 &&
+                 chdir(getenv("LAMBDA_TASK_ROOT")) == 0;
+    uint64_t exec_us = now_us();
+    if (write(report_fd, &exec_us, sizeof exec_us) > 0 && ready)
+        execl(path, path, NULL);
+    dprintf(report_fd, "%s%s", strerror(errno),
+            errno == ENOEXEC  ? ": it is for another machine, or a script without a #! line"
+            : errno == ENOENT ? ": that is the dynamic loader of its libc, or the interpreter of "
+                                "its #! line (which must not end with CR LF)"
+                              : "; Lambda wants a file of mode 755");
     _exit(127);
-}
-
-static void explain_exec(int error) {
-    say("%s cannot be executed: %s%s", settings.given, strerror(error),
-        error == ENOEXEC  ? ": it is for another machine, or a script without a #! line"
-        : error == ENOENT ? ": that is the dynamic loader of its libc, or the interpreter of its "
-                            "#! line (which must not end with CR LF)"
-                          : "; Lambda wants a file of mode 755");
 }
 
 /* There is another file than the one that was started, and it can be executed: while a compiler is
  * at work, it is missing or cannot. */
 static bool is_built_anew(void) {
-    const struct stat *old = &env.file;
     struct stat now;
-    return env.pid != 0 && stat(settings.given, &now) == 0 && access(settings.given, X_OK) == 0 &&
-           (now.st_ino != old->st_ino || now.st_mtim.tv_sec != old->st_mtim.tv_sec ||
-            now.st_mtim.tv_nsec != old->st_mtim.tv_nsec);
+    return env.pid != 0 && stat(settings.bootstrap, &now) == 0 &&
+           access(settings.bootstrap, X_OK) == 0 &&
+           (now.st_ino != env.file.st_ino || now.st_ctim.tv_sec != env.file.st_ctim.tv_sec ||
+            now.st_ctim.tv_nsec != env.file.st_ctim.tv_nsec);
 }
 
 static bool start_environment(void) {
     int log_pipe[2], report_pipe[2];
-    struct started started = {0};
-    struct stat file = {0};
+    char wrong[256];
     pid_t self = getpid();
-    char *path = realpath(settings.given, NULL);
-    if (path != NULL) {
-        free(settings.bootstrap);
-        settings.bootstrap = path;
-        stat(path, &file);
-    }
+    struct environment fresh = {.is_cold = true};
+    stat(settings.bootstrap, &fresh.file);
     if (pipe2(log_pipe, O_CLOEXEC) != 0 || pipe2(report_pipe, O_CLOEXEC) != 0)
         die(f("pipe: %s", strerror(errno)));
-    pid_t pid = fork();
-    if (pid < 0)
+    fresh.pid = fork();
+    if (fresh.pid < 0)
         die(f("fork: %s", strerror(errno)));
-    if (pid == 0)
+    if (fresh.pid == 0)
         become_bootstrap(report_pipe[1], log_pipe[1], self);
     close(log_pipe[1]);
     close(report_pipe[1]);
-    while (read(report_pipe[0], &started, sizeof started) == (ssize_t)sizeof started)
-        continue;
+    ssize_t n = read(report_pipe[0], &fresh.exec_us, sizeof fresh.exec_us);
+    n = read(report_pipe[0], wrong, sizeof wrong);
     close(report_pipe[0]);
-    if (started.error != 0) {
-        explain_exec(started.error);
-        waitpid(pid, NULL, 0);
+    if (n > 0) {
+        say("%s cannot be executed: %.*s", settings.bootstrap, (int)n, wrong);
+        waitpid(fresh.pid, NULL, 0);
         close(log_pipe[0]);
         return false;
     }
     fcntl(log_pipe[0], F_SETFL, O_NONBLOCK);
-    env = (struct environment){.pid = pid,
-                               .log_fd = log_pipe[0],
-                               .is_cold = true,
-                               .file = file,
-                               .exec_us = started.exec_us,
-                               .init_deadline_us = now_us() + INIT_SECONDS * UINT64_C(1000000)};
-    picture.exec_us = started.exec_us;
-    if (settings.mode == MODE_TRACE)
-        trace_exec();
+    fresh.log_fd = log_pipe[0];
+    fresh.init_deadline_us = now_us() + INIT_SECONDS * UINT64_C(1000000);
+    env = fresh;
+    if (settings.mode == MODE_TRACE) {
+        bytes_text(&picture, "   time since exec; > from the runtime, < from Lambda\n");
+        trace_text(trace_time(env.exec_us), f("exec %s, AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u",
+                                              settings.bootstrap, settings.runtime_port));
+    }
     return true;
 }
 
@@ -877,7 +804,8 @@ static void end_environment(const char *type, const char *reason) {
     if (waiting != NULL)
         conclude(waiting, type, reason);
     else if (env.init_failed)
-        say("%s reported an initialization error: %s", settings.given, text_of(&env.init_error));
+        say("%s reported an initialization error: %s", settings.bootstrap,
+            text_of(&env.init_error));
     close_log();
     bytes_free(&env.init_error);
 }
@@ -888,9 +816,9 @@ static void ended_by_itself(void) {
     if (!env.polled && !env.init_failed)
         say("%s ended before it asked for its first event (GET " API
             "/runtime/invocation/next): %s",
-            settings.given, reason);
+            settings.bootstrap, reason);
     else if (env.polled && oldest(SERVED) == NULL)
-        say("%s ended while it waited for an event: %s", settings.given, reason);
+        say("%s ended while it waited for an event: %s", settings.bootstrap, reason);
     end_environment("Runtime.ExitError", reason);
 }
 
@@ -959,7 +887,7 @@ static struct peer *find_poll(void) {
 static void dispatch(void) {
     struct invocation *v;
     if (oldest(IN_LINE) != NULL && !env.is_stale && is_built_anew()) {
-        say("%s has been built anew: the next invocation starts it", settings.given);
+        say("%s has been built anew: the next invocation starts it", settings.bootstrap);
         env.is_stale = true;
     }
     if (env.is_stale && env.pid != 0 && oldest(SERVED) == NULL)
@@ -1463,8 +1391,6 @@ static void take_chunks(struct peer *p, size_t head) {
 /* A stream that breaks off has no last chunk. */
 static void reply_url(struct invocation *v) {
     struct peer *p = v->caller;
-    p->waiting = false;
-    p->dirty = true;
     if (!v->failed)
         pass_on(v);
     if (v->stream == STREAM) {
@@ -1608,18 +1534,12 @@ static void refuse_malformed(struct peer *p, const struct request *r) {
     peer_flush(p);
 }
 
-/* What has come of a request: its head at first. */
 static void trace_request(struct peer *p, const struct request *r, bool whole) {
-    size_t length = whole ? r->length : p->in.length;
-    if (p->drawn == 0) {
+    const struct bytes come = {p->in.data, whole ? r->length : p->in.length, 0};
+    if (p->drawn == 0)
         trace_text(
-            f("%s, on %s connection", p->route->title, p->sent_us == 0 ? "a new" : "the same"));
-        trace_time(received_us);
-        trace_head('>', p->in.data, r->head_length, whole && r->head_length == r->length);
-        p->drawn = r->head_length;
-    }
-    p->drawn +=
-        trace_body('>', received_us, p->in.data + p->drawn, length - p->drawn, r->chunked, whole);
+            "", f("%s, on %s connection", p->route->title, p->sent_us == 0 ? "a new" : "the same"));
+    p->drawn = trace('>', received_us, &come, r->head_length, p->drawn, r->chunked, whole);
 }
 
 /* What can be decided, or has to be said, before the body is there. */
@@ -1756,12 +1676,12 @@ static bool time_out(struct invocation *v) {
 
 static void initialization_timed_out(void) {
     if (env.init_failed)
-        say("%s has not exited %d s after init/error: it must exit at once", settings.given,
+        say("%s has not exited %d s after init/error: it must exit at once", settings.bootstrap,
             EXIT_MS / 1000);
     else
         say("%s has not asked for its first event (GET " API
             "/runtime/invocation/next) within %d s",
-            settings.given, INIT_SECONDS);
+            settings.bootstrap, INIT_SECONDS);
     end_environment("Sandbox.Timedout", "Initialization timed out after 10.00 seconds");
 }
 
@@ -1852,10 +1772,9 @@ static void read_settings(void) {
     settings.timeout_s = number_setting("TIMEOUT", 3, 1, 900);
     settings.memory_mb = number_setting("MEMORY", 128, 128, 10240);
     settings.concurrency = number_setting("CONCURRENCY", 0, 1, 400);
-    settings.given = text_setting("BOOTSTRAP", "./bootstrap");
-    settings.bootstrap = realpath(settings.given, NULL);
-    if (settings.bootstrap == NULL)
-        die(f("%s: %s: build it, or name the executable in BOOTSTRAP", settings.given,
+    settings.bootstrap = text_setting("BOOTSTRAP", "./bootstrap");
+    if (access(settings.bootstrap, F_OK) != 0)
+        die(f("%s: %s: build it, or name the executable in BOOTSTRAP", settings.bootstrap,
               strerror(errno)));
 }
 
@@ -1922,7 +1841,7 @@ int main(int count, char **arguments) {
     if (!start_environment())
         return 1;
     if (settings.mode == MODE_SERVE) {
-        say("%s serves at http://127.0.0.1:%u" FUNCTIONS "%s/invocations", settings.given,
+        say("%s serves at http://127.0.0.1:%u" FUNCTIONS "%s/invocations", settings.bootstrap,
             settings.port, settings.function);
         say("Runtime API at http://127.0.0.1:%u" API "; Ctrl-C ends it", settings.runtime_port);
     }
@@ -1930,7 +1849,7 @@ int main(int count, char **arguments) {
     if (env.pid != 0)
         kill_process();
     if (settings.mode == MODE_TRACE)
-        write_all(STDOUT_FILENO, picture.text.data, picture.text.length);
+        fwrite(picture.data, 1, picture.length, stdout);
     if (stop_signal != 0)
         return settings.mode == MODE_SERVE ? 0 : 128 + stop_signal;
     return outcome;
