@@ -68,6 +68,7 @@ enum {
     LOG_TAIL = 4096,                /* X-Amz-Log-Result */
     CLIENT_CONTEXT_MAX = 3583,      /* of X-Amz-Client-Context, by the Invoke page */
     SIDE_MAX = 450,    /* connections on each side, since most shells allow 1,024 descriptors */
+    ID_LENGTH = 36,    /* of a request id that we have made */
     NAME_SIZE = 256,   /* of a request id, or of the name or ARN of a function */
     PAIRS_MAX = 256,   /* names in a query or a head; those behind them do not count */
     EXPIRED_MAX = 64,  /* request ids remembered after their time-out */
@@ -167,9 +168,19 @@ static const char *utc(const char *format) {
     return text;
 }
 
-static void random_bytes(void *to, size_t length) {
-    if (getrandom(to, length, 0) != (ssize_t)length)
+/* 32 digits, valid as what f() makes. */
+static const char *random_hex(void) {
+    uint64_t r[2];
+    if (getrandom(r, sizeof r, 0) != (ssize_t)sizeof r)
         die(f("getrandom: %s", strerror(errno)));
+    return f("%016jx%016jx", (uintmax_t)r[0], (uintmax_t)r[1]);
+}
+
+/* Of a request, "" when it is absent; up to 1,023 bytes of it, valid as what f() makes. */
+static const char *field(const struct request *r, const char *name) {
+    size_t n = 0;
+    const char *value = request_field(r, name, &n);
+    return f("%.*s", (int)n, value == NULL ? "" : value);
 }
 
 /* RFC 3986 2.1, in place. */
@@ -201,8 +212,7 @@ struct invocation {
     enum state state;
     char id[37], nonce[37]; /* Lambda-Runtime-Aws-Request-Id, Lambda-Runtime-Invocation-Id */
     struct bytes event;
-    char *content_type, *client_context, *tenant_id; /* NULL when the caller sent none */
-    char *trace_id;
+    struct bytes fields, trace_id; /* of the event's head: those known from the beginning */
     struct peer *caller; /* NULL: asynchronous, or run and trace, or the caller has gone */
     void (*reply)(struct invocation *); /* to the caller; and how much of a stream it has had: */
     enum { WHOLE, PRELUDE, STREAM, BROKEN } stream;
@@ -215,39 +225,47 @@ struct invocation {
 };
 
 static struct invocation *invocations; /* oldest first */
-static char expired[EXPIRED_MAX][37];
-static unsigned expired_count;
+static struct bytes expired;           /* the last request ids that have timed out */
 static int outcome = -1; /* exit status of run and trace, when the invocation is over */
 
 /* Version 4 of RFC 9562 5.4. */
 static void make_uuid(char id[37]) {
-    uint16_t r[8];
-    random_bytes(r, sizeof r);
-    snprintf(id, 37, "%04x%04x-%04x-4%03x-%04x-%04x%04x%04x", r[0], r[1], r[2], r[3] & 0xfffU,
-             (r[4] & 0x3fffU) | 0x8000U, r[5], r[6], r[7]);
+    const char *r = random_hex();
+    snprintf(id, 37, "%.8s-%.4s-4%.3s-a%.3s-%.12s", r, r + 8, r + 12, r + 15, r + 18);
 }
 
-static char *make_trace_id(void) {
-    uint64_t r[3];
-    random_bytes(r, sizeof r);
-    const char *text = f("Root=1-%08jx-%08jx%016jx;Parent=%016jx;Sampled=0", (uintmax_t)time(NULL),
-                         (uintmax_t)(r[0] >> 32), (uintmax_t)r[1], (uintmax_t)r[2]);
-    return copy(text, strlen(text));
+/* Managed Instances send what is empty, too. */
+static void event_field(struct bytes *to, const char *name, const char *value) {
+    if (value[0] != '\0' || is_lmi())
+        bytes_format(to, "%s: %s\r\n", name, value);
 }
 
-/* Takes over the event, and the trace id if there is one. */
-static struct invocation *enqueue(struct bytes *event, char *trace_id) {
+/* Takes over the event. The request may be an empty one. */
+static struct invocation *enqueue(struct bytes *event, const struct request *r,
+                                  const char *client_context) {
     struct invocation *v = calloc(1, sizeof *v), **last = &invocations;
     if (v == NULL)
         die("no memory for an invocation");
     make_uuid(v->id);
     make_uuid(v->nonce);
     v->reply = reply_invoked;
-    v->trace_id = trace_id == NULL ? make_trace_id() : trace_id;
     v->event = *event;
     *event = (struct bytes){0};
     if (v->event.length == 0)
         bytes_text(&v->event, "{}"); /* what Lambda makes of no payload */
+    const char *tenant = field(r, "X-Amz-Tenant-Id"), *trace_id = field(r, "X-Amzn-Trace-Id");
+    bytes_text(&v->trace_id, trace_id);
+    if (trace_id[0] == '\0')
+        bytes_format(&v->trace_id, "Root=1-%08jx-%.24s;Parent=%.16s;Sampled=0",
+                     (uintmax_t)time(NULL), random_hex(), random_hex());
+    v->wants_log = request_field_is(r, "X-Amz-Log-Type", "Tail");
+    event_field(&v->fields, "Content-Type",
+                is_lmi() ? field(r, "Content-Type") : "application/json");
+    event_field(&v->fields, "Lambda-Runtime-Aws-Request-Id", v->id);
+    if (tenant[0] != '\0')
+        event_field(&v->fields, "Lambda-Runtime-Aws-Tenant-Id", tenant);
+    event_field(&v->fields, "Lambda-Runtime-Client-Context", client_context);
+    event_field(&v->fields, "Lambda-Runtime-Cognito-Identity", "");
     while (*last != NULL)
         last = &(*last)->next;
     return *last = v;
@@ -486,7 +504,8 @@ static void reply_invoked(struct invocation *v) {
     bytes_format(&fields,
                  JSON "x-amzn-RequestId: %s\r\nX-Amz-Executed-Version: $LATEST\r\n%s"
                       "X-Amzn-Trace-Id: %s\r\n",
-                 v->id, v->failed ? "X-Amz-Function-Error: Unhandled\r\n" : "", v->trace_id);
+                 v->id, v->failed ? "X-Amz-Function-Error: Unhandled\r\n" : "",
+                 text_of(&v->trace_id));
     if (v->wants_log) {
         size_t n = v->log.length < LOG_TAIL ? v->log.length : LOG_TAIL;
         bytes_text(&fields, "X-Amz-Log-Result: ");
@@ -525,10 +544,8 @@ static void forget(struct invocation *v) {
     bytes_free(&v->event);
     bytes_free(&v->answer);
     bytes_free(&v->log);
-    free(v->content_type);
-    free(v->client_context);
-    free(v->tenant_id);
-    free(v->trace_id);
+    bytes_free(&v->fields);
+    bytes_free(&v->trace_id);
     free(v);
 }
 
@@ -634,17 +651,12 @@ static void set_variables(void) {
 /* Our own environment becomes the function's: "Defined runtime environment variables" of the
  * Lambda guide, as far as they mean something here. */
 static void set_environment(void) {
-    uint64_t stream[2];
-    random_bytes(stream, sizeof stream);
     setenv("AWS_LAMBDA_RUNTIME_API", f("127.0.0.1:%u", settings.runtime_port), 1);
     setenv("AWS_LAMBDA_FUNCTION_NAME", settings.function, 1);
     setenv("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST", 1);
     setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", f("%u", settings.memory_mb), 1);
     setenv("AWS_LAMBDA_LOG_GROUP_NAME", f("/aws/lambda/%s", settings.function), 1);
-    setenv(
-        "AWS_LAMBDA_LOG_STREAM_NAME",
-        f("%s/[$LATEST]%016jx%016jx", utc("%Y/%m/%d"), (uintmax_t)stream[0], (uintmax_t)stream[1]),
-        1);
+    setenv("AWS_LAMBDA_LOG_STREAM_NAME", f("%s/[$LATEST]%s", utc("%Y/%m/%d"), random_hex()), 1);
     setenv("AWS_LAMBDA_INITIALIZATION_TYPE", is_lmi() ? "lambda-managed-instances" : "on-demand",
            1);
     setenv("LAMBDA_RUNTIME_DIR", "/var/runtime", 1);
@@ -726,7 +738,8 @@ static bool start_environment(void) {
     fresh.init_deadline_us = now_us() + INIT_SECONDS * UINT64_C(1000000);
     env = fresh;
     if (settings.mode == MODE_TRACE) {
-        bytes_text(&picture, "   time since exec; > from the runtime, < from Lambda\n");
+        bytes_text(&picture,
+                   "   time since exec; > from the runtime, < from Lambda; \\r\\n is CR LF\n");
         trace_text(trace_time(env.exec_us), f("exec %s, AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u",
                                               settings.bootstrap, settings.runtime_port));
     }
@@ -824,28 +837,16 @@ static void ended_by_itself(void) {
 
 /* ---- The Runtime API ---------------------------------------------------------------------- */
 
-/* A member of the head that is absent, rather than empty, when there is nothing to say; Managed
- * Instances send it all the same. */
-static void event_field(struct bytes *to, const char *name, const char *value) {
-    if (value != NULL || is_lmi())
-        bytes_format(to, "%s: %s\r\n", name, value == NULL ? "" : value);
-}
-
 static void send_event(struct peer *p, struct invocation *v) {
     struct bytes fields = {0};
-    event_field(&fields, "Content-Type", is_lmi() ? v->content_type : "application/json");
-    event_field(&fields, "Lambda-Runtime-Aws-Request-Id", v->id);
-    if (v->tenant_id != NULL)
-        event_field(&fields, "Lambda-Runtime-Aws-Tenant-Id", v->tenant_id);
-    event_field(&fields, "Lambda-Runtime-Client-Context", v->client_context);
-    event_field(&fields, "Lambda-Runtime-Cognito-Identity", NULL);
     bytes_format(&fields,
-                 "Lambda-Runtime-Deadline-Ms: %" PRIu64 "\r\n"
+                 "%sLambda-Runtime-Deadline-Ms: %" PRIu64 "\r\n"
                  "Lambda-Runtime-Invocation-Id: %s\r\n"
                  "Lambda-Runtime-Invoked-Function-Arn: "
                  "arn:aws:lambda:%s:123456789012:function:%s\r\n"
                  "Lambda-Runtime-Trace-Id: %s\r\n",
-                 v->deadline_ms, v->nonce, getenv("AWS_REGION"), settings.function, v->trace_id);
+                 text_of(&v->fields), v->deadline_ms, v->nonce, getenv("AWS_REGION"),
+                 settings.function, text_of(&v->trace_id));
     reply(p, "200 OK", text_of(&fields), &v->event);
     v->started_us = p->sent_us;
     bytes_free(&fields);
@@ -931,25 +932,11 @@ static void next_invocation(struct peer *p, struct request *r) {
     }
 }
 
-static bool is_expired(const char *id) {
-    for (size_t i = 0; i < EXPIRED_MAX; i++)
-        if (id[0] != '\0' && strcmp(id, expired[i]) == 0)
-            return true;
-    return false;
-}
-
 static struct invocation *find_served(const char *id) {
     struct invocation *v = invocations;
     while (v != NULL && (v->state == QUEUED || strcmp(id, v->id) != 0))
         v = v->next;
     return v;
-}
-
-/* Up to 1,023 bytes of it; valid as what f() makes. */
-static const char *field(const struct request *r, const char *name) {
-    size_t n = 0;
-    const char *value = request_field(r, name, &n);
-    return f("%.*s", (int)n, value == NULL ? "" : value);
 }
 
 /* For a function URL. What is no HTTP response of its own gets a head that fits. */
@@ -970,7 +957,8 @@ static void begin_answer(struct peer *p, const struct request *r, const char *gi
     const char *mode = request_field(r, "Lambda-Runtime-Function-Response-Mode", &length);
     bool stale = nonce != NULL && v != NULL &&
                  !request_field_is(r, "Lambda-Runtime-Invocation-Id", v->nonce);
-    if (stale || (v == NULL && is_expired(given))) {
+    if (stale ||
+        (v == NULL && strlen(given) == ID_LENGTH && strstr(text_of(&expired), given) != NULL)) {
         say("the runtime answers %s, which has timed out%s", given,
             stale ? ": Lambda-Runtime-Invocation-Id must be the one that came with the event" : "");
         refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout");
@@ -1094,13 +1082,6 @@ static void next_event(struct peer *p, struct request *r) {
 
 /* ---- The Invoke API ----------------------------------------------------------------------- */
 
-/* NULL when it is absent or empty. */
-static char *copy_field(const struct request *r, const char *name) {
-    size_t length;
-    const char *value = request_field(r, name, &length);
-    return value == NULL || length == 0 ? NULL : copy(value, length);
-}
-
 /* Base64, since it may hold anything; what would not fit into a field line becomes a space. */
 static bool decode_client_context(struct bytes *to, const char *text, size_t length) {
     bool valid = length <= CLIENT_CONTEXT_MAX && base64_decode(to, text, length);
@@ -1123,30 +1104,16 @@ static const char *wrong_in_event(const struct bytes *event) {
              wrong == event->length ? "end-of-input" : "token", line, column);
 }
 
-static void enqueue_request(struct peer *p, struct request *r, bool asynchronous,
-                            struct bytes *context) {
-    struct invocation *v = enqueue(&r->body, copy_field(r, "X-Amzn-Trace-Id"));
-    v->client_context = context->length == 0 ? NULL : copy(context->data, context->length);
-    v->content_type = copy_field(r, "Content-Type");
-    v->tenant_id = copy_field(r, "X-Amz-Tenant-Id");
-    v->wants_log = request_field_is(r, "X-Amz-Log-Type", "Tail");
-    v->caller = asynchronous ? NULL : p;
-    p->waiting = !asynchronous;
-    if (asynchronous)
-        reply_text(p, "202 Accepted", f("x-amzn-RequestId: %s\r\n", v->id), "");
-}
-
 /* POST /2015-03-31/functions/{name}/invocations. */
 static void invoke(struct peer *p, struct request *r) {
     struct bytes context = {0};
-    char *type = copy_field(r, "X-Amz-Invocation-Type");
-    bool event = type != NULL && strcmp(type, "Event") == 0;
-    bool dry_run = type != NULL && strcmp(type, "DryRun") == 0;
+    const char *type = field(r, "X-Amz-Invocation-Type");
+    bool event = strcmp(type, "Event") == 0, dry_run = strcmp(type, "DryRun") == 0;
     int limit = event ? ASYNC_EVENT_MAX : EVENT_MAX;
     size_t n;
     const char *client = request_field(r, "X-Amz-Client-Context", &n);
     const char *wrong = r->body.length > (size_t)limit ? NULL : wrong_in_event(&r->body);
-    if (type != NULL && !event && !dry_run && strcmp(type, "RequestResponse") != 0)
+    if (type[0] != '\0' && !event && !dry_run && strcmp(type, "RequestResponse") != 0)
         reply_exception(p, "400 Bad Request", "InvalidParameterValueException",
                         "X-Amz-Invocation-Type is RequestResponse, Event or DryRun");
     else if (r->body.length > (size_t)limit)
@@ -1163,10 +1130,14 @@ static void invoke(struct peer *p, struct request *r) {
                           wrong));
     else if (dry_run)
         reply_text(p, "204 No Content", request_id_field(), "");
-    else
-        enqueue_request(p, r, event, &context);
+    else {
+        struct invocation *v = enqueue(&r->body, r, text_of(&context));
+        v->caller = event ? NULL : p;
+        p->waiting = !event;
+        if (event)
+            reply_text(p, "202 Accepted", f("x-amzn-RequestId: %s\r\n", v->id), "");
+    }
     bytes_free(&context);
-    free(type);
 }
 
 /* GET and PUT /2015-03-31/functions/{name}/configuration, of which there is one member: with
@@ -1262,9 +1233,10 @@ static void append_body(struct bytes *to, const struct bytes *body, const char *
 }
 
 static void append_url_event(struct bytes *to, const struct request *r) {
-    char id[37], *headers = copy(r->fields, r->fields_length), *cookies = copy_field(r, "Cookie"),
-                 *rest = cookies, *one;
-    const char *before;
+    size_t n = 0;
+    const char *cookie = request_field(r, "Cookie", &n), *before;
+    char id[37], *headers = copy(r->fields, r->fields_length), *one;
+    char *cookies = copy(cookie == NULL ? "" : cookie, n), *rest = cookies;
     char *path = copy(r->target, r->target_length), *query = path + strcspn(path, "?");
     if (*query == '?')
         *query++ = '\0';
@@ -1412,7 +1384,7 @@ static void call_url(struct peer *p, struct request *r) {
     else if (event.length > EVENT_MAX)
         reply_text(p, "413 Content Too Large", JSON, "null");
     else {
-        struct invocation *v = enqueue(&event, copy_field(r, "X-Amzn-Trace-Id"));
+        struct invocation *v = enqueue(&event, r, "");
         v->reply = reply_url;
         v->caller = p;
         p->waiting = true;
@@ -1661,7 +1633,9 @@ static uint64_t next_deadline(void) {
 
 /* True when its time-out has ended the environment, and other invocations with it. */
 static bool time_out(struct invocation *v) {
-    snprintf(expired[expired_count++ % EXPIRED_MAX], sizeof *expired, "%s", v->id);
+    bytes_text(&expired, v->id);
+    if (expired.length > EXPIRED_MAX * ID_LENGTH)
+        bytes_drop_front(&expired, ID_LENGTH);
     if (!v->is_final) {
         const char *message = f("Task timed out after %u.00 seconds", settings.timeout_s);
         log_line(v, f("%s %s %s", utc("%Y-%m-%dT%H:%M:%SZ"), v->id, message));
@@ -1833,7 +1807,7 @@ int main(int count, char **arguments) {
             say("the event is no JSON, and the function gets it all the same; Lambda would refuse "
                 "it with 400 InvalidRequestContentException: %s",
                 wrong);
-        enqueue(&event, NULL);
+        enqueue(&event, &(struct request){0}, "");
     }
     listeners[1] = listen_on(&settings.runtime_port);
     set_environment();
