@@ -322,7 +322,9 @@ struct peer {
     bool dirty;      /* there may be a whole request in `in` */
     bool closing; /* our side, after what is in `out`; until it closes its own, input is dropped */
     bool is_head; /* what its last request was */
-    const struct route *route; /* of the request that is arriving, once its head is there */
+    const struct route *route; /* of the request that is arriving, once its head is there: */
+    const struct route *found; /* what its path has, NULL: none; with another method, perhaps */
+    char name[NAME_SIZE];      /* and whom it is for: the request id or the function, if it fits */
     struct bytes in, out;
     size_t drawn;                 /* for trace: of the request that is arriving */
     uint64_t sent_us;             /* when the last reply went out; 0: none has */
@@ -516,20 +518,22 @@ static void reply_invoked(struct invocation *v) {
     bytes_free(&fields);
 }
 
-/* Refuses the request of the runtime that is arriving. */
-static void refuse(struct peer *p, const char *status, const char *type, const char *message) {
+/* Refuses the request of the runtime that is arriving: why, for the reader of stderr. */
+static void refuse(struct peer *p, const char *status, const char *type, const char *message,
+                   const char *why) {
+    say("the runtime %s", why);
     p->refused = true;
     p->closing |= p->is_last;
     reply_text(p, status, JSON,
                f("{\"errorMessage\":%s,\"errorType\":\"%s\"}\n", json(message), type));
 }
 
-static void refuse_state(struct peer *p, const char *from, const char *to, const char *demand) {
-    say("the runtime %s", demand);
+static void refuse_state(struct peer *p, const char *from, const char *to, const char *why) {
     refuse(p, "403 Forbidden", "InvalidStateTransition",
            f("State transition from %s to %s failed for runtime. "
              "Error: State transition is not allowed",
-             from, to));
+             from, to),
+           why);
 }
 
 /* ---- The end of an invocation ------------------------------------------------------------- */
@@ -949,8 +953,8 @@ static void begin_stream(struct invocation *v, const char *type) {
 }
 
 /* The head of a response or error: everything that Lambda checks before it reads the body. */
-static void begin_answer(struct peer *p, const struct request *r, const char *given,
-                         enum state to) {
+static void begin_answer(struct peer *p, const struct request *r, enum state to) {
+    const char *given = p->name;
     struct invocation *v = find_served(given);
     size_t length;
     const char *nonce = request_field(r, "Lambda-Runtime-Invocation-Id", &length);
@@ -959,21 +963,22 @@ static void begin_answer(struct peer *p, const struct request *r, const char *gi
                  !request_field_is(r, "Lambda-Runtime-Invocation-Id", v->nonce);
     if (stale ||
         (v == NULL && strlen(given) == ID_LENGTH && strstr(text_of(&expired), given) != NULL)) {
-        say("the runtime answers %s, which has timed out%s", given,
-            stale ? ": Lambda-Runtime-Invocation-Id must be the one that came with the event" : "");
-        refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout");
+        refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout",
+               "answers what has timed out: Lambda-Runtime-Invocation-Id must be the one that came "
+               "with the event");
     } else if (v == NULL || (is_lmi() && v->state != RUNNING)) {
-        say("the runtime answers the request id %s, which %s", given,
-            v == NULL ? "is not being served" : "has an answer already");
-        refuse(p, "400 Bad Request", "InvalidRequestID", "Invalid request ID");
+        refuse(p, "400 Bad Request", "InvalidRequestID", "Invalid request ID",
+               f("answers the request id %s, which %s", given,
+                 v == NULL ? "is not being served" : "has an answer already"));
     } else if (v->state != RUNNING) {
         refuse_state(p, state_name[v->state], state_name[to],
                      "answers a second time: there is one response or error, and then GET next");
     } else if (mode != NULL &&
                !request_field_is(r, "Lambda-Runtime-Function-Response-Mode", "streaming")) {
-        say("Lambda-Runtime-Function-Response-Mode is not 'streaming', its only value");
         refuse(p, "400 Bad Request", "InvalidFunctionResponseMode",
-               "Invalid function response mode");
+               "Invalid function response mode",
+               "sends a Lambda-Runtime-Function-Response-Mode that is not 'streaming', its only "
+               "value");
         fail(v, "Runtime.InvalidResponseModeHeader",
              f("RequestId: %s Error: Invalid response mode header", v->id));
         v->state = to;
@@ -986,13 +991,13 @@ static void begin_answer(struct peer *p, const struct request *r, const char *gi
 }
 
 static void too_large(struct peer *p, struct invocation *v, size_t length, size_t limit) {
-    say("the runtime answers %s with %zu bytes, and %zu is the most", v->id, length, limit);
     fail(v, "Function.ResponseSizeTooLarge",
          f("Response payload size (%zu bytes) exceeded maximum allowed payload size (%zu bytes).",
            length, limit));
     p->closing |= is_lmi();
     refuse(p, "413 Request Entity Too Large", "RequestEntityTooLarge",
-           f("Exceeded maximum allowed payload size (%zu bytes).", limit));
+           f("Exceeded maximum allowed payload size (%zu bytes).", limit),
+           f("answers %s with %zu bytes, and %zu is the most", v->id, length, limit));
 }
 
 /* The body of a response or error. A stream that ends with an error says so in its trailer section,
@@ -1015,7 +1020,7 @@ static void accepted(struct peer *p) {
 static void end_answer(struct peer *p, struct request *r) {
     struct invocation *v = p->answering;
     if (v == NULL) { /* it timed out while the body came */
-        refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout");
+        refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout", "answers what has timed out");
         return;
     }
     size_t limit = is_lmi() && v->state == RESPONDING_ERROR ? LMI_ERROR_MAX : RESPONSE_MAX;
@@ -1048,8 +1053,8 @@ static void initialization_error(struct peer *p, struct request *r) {
 /* ---- The Extensions API ------------------------------------------------------------------- */
 
 static void refuse_extension(struct peer *p, const char *type, const char *message) {
-    say("a call of the Extensions API is refused: %s", message);
-    refuse(p, "403 Forbidden", f("Extension.%s", type), message);
+    refuse(p, "403 Forbidden", f("Extension.%s", type), message,
+           f("calls the Extensions API: %s", message));
 }
 
 /* POST /extension/register. */
@@ -1434,31 +1439,27 @@ static void read_function(char name[NAME_SIZE], const char *query) {
         memmove(name, arn + strlen(":function:"), strlen(arn + strlen(":function:")) + 1);
 }
 
-/* A route of that path, if there is one: with that method, rather than with another. In `name`
- * whom it is for: the request id or the function, as far as it fits. */
-static const struct route *find_route(const struct peer *p, const struct request *r,
-                                      char name[NAME_SIZE]) {
-    const struct route *found = NULL;
+/* With that method, rather than with another. */
+static void find_route(struct peer *p, const struct request *r) {
     char *path = copy(r->target, r->target_length), *query = path + strcspn(path, "?");
     if (*query == '?')
         *query++ = '\0';
+    p->found = NULL;
     for (const struct route *it = routes; it < routes + sizeof routes / sizeof *routes; it++) {
         if (it->is_runtime != p->is_runtime || fnmatch(it->path, path, FNM_PATHNAME) != 0 ||
-            (found != NULL && !is_method(it, r)))
+            (p->found != NULL && !is_method(it, r)))
             continue;
-        snprintf(name, NAME_SIZE, "%.*s", (int)(strlen(path) + 1 - strlen(it->path)),
+        snprintf(p->name, NAME_SIZE, "%.*s", (int)(strlen(path) + 1 - strlen(it->path)),
                  path + strcspn(it->path, "*"));
-        found = it;
+        p->found = it;
     }
-    if (found != NULL && !p->is_runtime)
-        read_function(name, query);
+    if (p->found != NULL && !p->is_runtime)
+        read_function(p->name, query);
     free(path);
-    return found;
 }
 
 static void refuse_route(struct peer *p, struct request *r) {
-    char name[NAME_SIZE];
-    const struct route *other = find_route(p, r, name);
+    const struct route *other = p->found;
     if (p->is_runtime)
         say("the runtime calls %.*s %.*s, which the API does not have", (int)r->method_length,
             r->method, (int)(r->target_length < 200 ? r->target_length : 200), r->target);
@@ -1485,12 +1486,11 @@ static bool is_for_us(const char *name) {
 }
 
 static void refuse_function(struct peer *p, struct request *r) {
-    char name[NAME_SIZE];
-    find_route(p, r, name);
-    say("a caller asks for the function %s, and FUNCTION is %s", name, settings.function);
+    (void)r;
+    say("a caller asks for the function %s, and FUNCTION is %s", p->name, settings.function);
     reply_exception(p, "404 Not Found", "ResourceNotFoundException",
                     f("Function not found: arn:aws:lambda:%s:123456789012:function:%s",
-                      getenv("AWS_REGION"), name));
+                      getenv("AWS_REGION"), p->name));
 }
 
 static const struct route no_function = {.serve = refuse_function};
@@ -1516,21 +1516,20 @@ static void trace_request(struct peer *p, const struct request *r, bool whole) {
 
 /* What can be decided, or has to be said, before the body is there. */
 static void begin_request(struct peer *p, const struct request *r, bool whole) {
-    char id[NAME_SIZE];
-    const struct route *found = find_route(p, r, id);
     size_t have = p->in.length - r->head_length;
-    bool is_api = p->is_runtime || (strspn(r->target, "/0123456789-") == strlen("/2015-03-31/") &&
-                                    strncmp(r->target + 12, "functions/", 10) == 0);
-    p->route = found == NULL && !is_api                ? &url
-               : found == NULL || !is_method(found, r) ? &no_route
-               : !p->is_runtime && !is_for_us(id)      ? &no_function
-                                                       : found;
+    find_route(p, r);
+    p->route =
+        p->found == NULL && !p->is_runtime && strncmp(r->target, FUNCTIONS, strlen(FUNCTIONS)) != 0
+            ? &url
+        : p->found == NULL || !is_method(p->found, r) ? &no_route
+        : !p->is_runtime && !is_for_us(p->name)       ? &no_function
+                                                      : p->found;
     p->is_last =
         !r->keep_alive || r->content_length > have + UNREAD_MAX || (r->expects_continue && !whole);
     if (settings.mode == MODE_TRACE)
         trace_request(p, r, whole);
     if (p->route->answer != 0)
-        begin_answer(p, r, id, p->route->answer);
+        begin_answer(p, r, p->route->answer);
     if (p->route->serve == next_invocation && (r->content_length > 0 || r->chunked))
         say("the runtime sends a body with GET next: Managed Instances refuse that");
     if (r->expects_continue && !whole && !p->refused) {
