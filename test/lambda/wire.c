@@ -30,10 +30,8 @@
 static void reserve(struct bytes *to, size_t more) {
     if (more <= to->capacity - to->length)
         return;
-    size_t capacity = to->capacity < 256 ? 256 : to->capacity;
-    while (capacity < SIZE_MAX / 2 && capacity - to->length < more)
-        capacity *= 2;
-    char *data = capacity - to->length < more ? NULL : realloc(to->data, capacity);
+    size_t capacity = to->length + to->length / 2 + more + 256;
+    char *data = realloc(to->data, capacity);
     if (data == NULL) {
         fprintf(stderr, "wire: no memory for %zu bytes\n", more);
         exit(1);
@@ -225,25 +223,19 @@ static bool lists(struct text rest, const char *word) {
     return same_word(trim(rest), word);
 }
 
-/* How often what must come once has come. */
-struct counts {
-    unsigned hosts, lengths;
-};
-
 /* The fields that decide where the message ends. */
-static const char *note_field(struct text name, struct text value, struct counts *counts,
-                              struct request *r) {
+static const char *note_field(struct text name, struct text value, struct request *r) {
     if (same_word(name, "Host"))
-        counts->hosts++;
+        r->hosts++;
     if (same_word(name, "Connection"))
         r->keep_alive &= !lists(value, "close");
     if (same_word(name, "Content-Length")) {
-        counts->lengths++;
+        r->lengths++;
         if (!parse_length(value, 10, &r->content_length))
             return "Content-Length is no number, or one beyond 64 MiB (RFC 9110 8.6)";
     }
     if (same_word(name, "Transfer-Encoding")) {
-        counts->lengths++;
+        r->lengths++;
         r->chunked = true;
         if (!same_word(value, "chunked"))
             return "Transfer-Encoding is something else than chunked (RFC 9112 6.1)";
@@ -256,16 +248,16 @@ static const char *note_field(struct text name, struct text value, struct counts
     return NULL;
 }
 
-/* The field lines up to the blank line, of a head or, with no counts, of a trailer section. */
+/* The field lines up to the blank line, of a head or of a trailer section. */
 static const char *parse_fields(struct text *rest, struct text *fields, struct request *r,
-                                struct counts *counts) {
+                                bool is_head) {
     struct text line, name, value;
     const char *wrong;
     fields->at = rest->at;
     while ((wrong = cut_line(rest, &line)) == NULL && line.length > 0) {
         wrong = check_field(line, &name, &value);
-        if (wrong == NULL && counts != NULL)
-            wrong = note_field(name, value, counts, r);
+        if (wrong == NULL && is_head)
+            wrong = note_field(name, value, r);
         if (wrong != NULL)
             return wrong;
         fields->length = (size_t)(rest->at - fields->at);
@@ -275,17 +267,16 @@ static const char *parse_fields(struct text *rest, struct text *fields, struct r
 
 static const char *parse_head(struct text *rest, struct request *r) {
     struct text line, fields = {0};
-    struct counts counts = {0};
     const char *wrong = cut_line(rest, &line);
     if (wrong == NULL)
         wrong = parse_request_line(line, r);
     if (wrong == NULL)
-        wrong = parse_fields(rest, &fields, r, &counts);
+        wrong = parse_fields(rest, &fields, r, true);
     r->fields = fields.at;
     r->fields_length = fields.length;
-    if (wrong == NULL && counts.hosts != 1 && (counts.hosts > 0 || !r->http_1_0))
+    if (wrong == NULL && r->hosts != 1 && (r->hosts > 0 || !r->http_1_0))
         return "there is not exactly one Host field (RFC 9112 3.2)";
-    if (wrong == NULL && counts.lengths > 1)
+    if (wrong == NULL && r->lengths > 1)
         return "Content-Length and Transfer-Encoding come more than once, or together "
                "(RFC 9112 6.1 to 6.3)";
     return wrong;
@@ -293,15 +284,12 @@ static const char *parse_head(struct text *rest, struct request *r) {
 
 /* ---- The body (RFC 9112 6 and 7.1) ---- */
 
+/* What is in extensions does not matter. */
 static const char *parse_chunk_size(struct text line, uint64_t *size) {
-    size_t digits = 0;
-    while (digits < line.length && digit_value(line.at[digits]) < 16)
-        digits++;
-    if (!parse_length((struct text){line.at, digits}, 16, size))
+    struct text digits = line;
+    cut(&line, ';', &digits);
+    if (!parse_length(digits, 16, size))
         return "a chunk size is no hexadecimal number, or one beyond 64 MiB (RFC 9112 7.1)";
-    struct text extensions = trim(behind(line, digits));
-    if (extensions.length > 0 && extensions.at[0] != ';') /* what is in them does not matter */
-        return "a chunk extension is malformed (RFC 9112 7.1.1)";
     return NULL;
 }
 
@@ -313,7 +301,7 @@ static const char *parse_chunked(struct text *rest, struct request *r) {
         if (wrong == NULL)
             wrong = parse_chunk_size(line, &size);
         if (wrong == NULL && size == 0) {
-            wrong = parse_fields(rest, &trailers, r, NULL);
+            wrong = parse_fields(rest, &trailers, r, false);
             bytes_append(&r->trailers, trailers.at, trailers.length);
             return wrong;
         }
@@ -577,22 +565,25 @@ static size_t json_string_length(struct text t, struct bytes *to) {
 static size_t json_scalar_length(struct text t, struct bytes *to) {
     static const char *const words[] = {"true", "false", "null"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (t.length >= strlen(words[i]) && memcmp(t.at, words[i], strlen(words[i])) == 0)
+        if (t.length >= strlen(words[i]) && strncmp(t.at, words[i], strlen(words[i])) == 0)
             return strlen(words[i]);
     return t.at[0] == '"' ? json_string_length(t, to) : json_number_length(t);
 }
 
-/* Without recursion, so that no depth is too much: `open` is what closes the arrays and objects
- * around, and `due` the bytes that may come next. */
-bool json_is_valid(const char *data, size_t length, size_t *wrong) {
+static const char json_blanks[] = " \t\r\n";
+
+/* The length of the value at the front, or what comes before what it must not have. Without
+ * recursion, so that no depth is too much: `open` is what closes the arrays and objects around, and
+ * `due` the bytes that may come next. */
+static size_t json_length(struct text t, bool *right) {
     static const char end_or_value[] = "]{[\"-0123456789tfn", *const value = end_or_value + 1;
     struct bytes open = {0}, text = {0};
     const char *due = value;
     size_t at = 0;
-    for (size_t n = 1; n > 0; at += n) {
-        while (at < length && strchr(" \t\r\n", data[at]) != NULL && data[at] != '\0')
+    for (size_t n = 1; n > 0 && due[0] != '\0'; at += n) {
+        while (at < t.length && t.at[at] != '\0' && strchr(json_blanks, t.at[at]) != NULL)
             at++;
-        char c = at < length ? data[at] : '\0',
+        char c = at < t.length ? t.at[at] : '\0',
              around = open.length > 0 ? open.data[open.length - 1] : '\0';
         n = 1;
         text.length = 0;
@@ -604,45 +595,43 @@ bool json_is_valid(const char *data, size_t length, size_t *wrong) {
         } else if (c == ',' || c == ':')
             due = c == ',' && around == '}' ? "\"" : value;
         else if (c == '"' && due != value && due != end_or_value) { /* a name */
-            n = json_string_length((struct text){data + at, length - at}, &text);
+            n = json_string_length(behind(t, at), &text);
             due = ":";
         } else { /* the end of a value */
             if (c == '}' || c == ']')
                 open.length--;
             else
-                n = json_scalar_length((struct text){data + at, length - at}, &text);
+                n = json_scalar_length(behind(t, at), &text);
             around = open.length > 0 ? open.data[open.length - 1] : '\0';
-            due = around == '}' ? ",}" : around == ']' ? ",]" : "";
+            due = n == 0 ? value : around == '}' ? ",}" : around == ']' ? ",]" : "";
         }
     }
     bytes_free(&open);
     bytes_free(&text);
-    *wrong = at;
-    return at == length && due[0] == '\0';
+    *right = due[0] == '\0';
+    return at;
 }
 
-static const char json_blanks[] = " \t\r\n", json_ends[] = " \t\r\n,:[]{}\"";
+bool json_is_valid(const char *data, size_t length, size_t *wrong) {
+    bool right;
+    *wrong = json_length((struct text){data, length}, &right);
+    while (right && *wrong < length && data[*wrong] != '\0' &&
+           strchr(json_blanks, data[*wrong]) != NULL)
+        ++*wrong;
+    return right && *wrong == length;
+}
 
 /* What is valid ends where it ends, and so nobody counts its bytes. */
 bool json_text(const char *at, struct bytes *to) {
-    if (*at == '"')
-        json_string_length((struct text){at, SIZE_MAX}, to);
-    else if (*at != 'n')
-        bytes_append(to, at, strcspn(at, json_ends));
-    return *at != '{' && *at != '[';
+    size_t n = json_scalar_length((struct text){at, SIZE_MAX}, to);
+    if (*at != '"' && *at != 'n')
+        bytes_append(to, at, n);
+    return n > 0;
 }
 
 const char *json_skip(const char *at) {
-    int depth = 0;
-    do {
-        at += strspn(at, " \t\r\n,:");
-        depth += (*at == '{' || *at == '[') - (*at == '}' || *at == ']');
-        if (*at == '"')
-            while (*++at != '"')
-                at += *at == '\\';
-        at += 1 + strcspn(at + 1, json_ends);
-    } while (depth > 0);
-    return at;
+    bool right;
+    return at + json_length((struct text){at, SIZE_MAX}, &right);
 }
 
 /* Behind what opens an object or array, or behind a comma. */

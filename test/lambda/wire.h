@@ -30,6 +30,7 @@ struct request {
     size_t method_length, target_length, fields_length;
     size_t head_length; /* up to and with the blank line */
     bool http_1_0, chunked, keep_alive, expects_continue;
+    unsigned hosts, lengths; /* fields that tell the host, or the body's length */
     uint64_t content_length; /* 0 without that field */
     struct bytes body;       /* decoded; owned by the request: request_free */
     struct bytes trailers;   /* the trailer section's lines, as they came */
