@@ -92,12 +92,16 @@ static struct {
     uint16_t port, runtime_port;
     unsigned timeout_s, memory_mb;
     unsigned concurrency; /* 0: not a Managed Instances environment */
-    bool is_named;        /* and so no other function is there */
     char *variables; /* NULL, or a JSON object: the Environment.Variables of the configuration */
 } settings;
 
 static bool is_lmi(void) {
     return settings.concurrency > 0;
+}
+
+static const char *text_setting(const char *name, const char *otherwise) {
+    const char *text = getenv(name);
+    return text == NULL || text[0] == '\0' ? otherwise : text;
 }
 
 /* ---- Text ---------------------------------------------------------------------------------- */
@@ -122,22 +126,19 @@ static const char *text_of(struct bytes *bytes) {
 }
 
 /* One line and one write; what the function put into it cannot move a terminal's cursor. */
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
-    char line[1100] = "local_lambda: ";
-    size_t length = strlen(line);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(line + length, sizeof line - length - 1, format, arguments); /* and an LF */
-    va_end(arguments);
-    for (length = 0; line[length] != '\0'; length++)
-        if ((unsigned char)line[length] < ' ')
-            line[length] = ' ';
-    line[length++] = '\n';
-    fwrite(line, 1, length, stderr);
+static void say_text(const char *text) {
+    char line[1100];
+    int length = snprintf(line, sizeof line, "local_lambda: %s\n", text);
+    for (int i = 0; i < length - 1; i++)
+        if ((unsigned char)line[i] < ' ')
+            line[i] = ' ';
+    fputs(line, stderr);
 }
 
+#define say(...) say_text(f(__VA_ARGS__))
+
 __attribute__((noreturn)) static void die(const char *text) {
-    say("%s", text);
+    say_text(text);
     exit(1);
 }
 
@@ -282,10 +283,10 @@ static struct invocation *oldest(bool queued) {
     return v;
 }
 
-static unsigned count_invocations(bool queued) {
+static unsigned count_served(void) {
     unsigned n = 0;
     for (struct invocation *v = invocations; v != NULL; v = v->next)
-        n += (v->state == QUEUED) == queued;
+        n += v->state != QUEUED;
     return n;
 }
 
@@ -322,7 +323,7 @@ struct peer {
     bool dirty;      /* there may be a whole request in `in` */
     bool closing; /* our side, after what is in `out`; until it closes its own, input is dropped */
     bool is_head; /* what its last request was */
-    const struct route *route; /* of the request that is arriving, once its head is there: */
+    void (*serve)(struct peer *, struct request *); /* what is arriving, once its head is there */
     const struct route *found; /* what its path has, NULL: none; with another method, perhaps */
     char name[NAME_SIZE];      /* and whom it is for: the request id or the function, if it fits */
     struct bytes in, out;
@@ -336,7 +337,6 @@ struct peer {
 static int listeners[2] = {-1, -1}; /* of the Invoke API, of the Runtime API */
 static struct peer peers[2 * SIDE_MAX];
 static size_t peer_count;    /* slots that were ever taken */
-static size_t connected[2];  /* on each side */
 static uint64_t received_us; /* when the bytes came that are being looked at */
 
 static void peer_flush(struct peer *p) {
@@ -355,7 +355,6 @@ static void peer_flush(struct peer *p) {
 
 static void peer_drop(struct peer *p) {
     close(p->fd);
-    connected[p->is_runtime]--;
     bytes_free(&p->in);
     bytes_free(&p->out);
     *p = (struct peer){.fd = -1};
@@ -420,12 +419,6 @@ static void trace_line(char direction, uint64_t when_us, const char *data, size_
     bytes_free(&line);
 }
 
-static const char *note_field_line(const char *line) {
-    if (strncasecmp(line, "Content-Length:", 15) == 0)
-        return "framing: length of the body";
-    return strncasecmp(line, "Transfer-Encoding:", 18) == 0 ? "framing: a body in chunks" : "";
-}
-
 /* What has come of a well-formed message behind what was drawn of it: its head, and a body when
  * that is whole, or a chunked one in the pieces that arrive. How much is drawn then. */
 static size_t trace(char direction, uint64_t when_us, const struct bytes *message, size_t head,
@@ -434,7 +427,7 @@ static size_t trace(char direction, uint64_t when_us, const struct bytes *messag
     for (const char *at = message->data; drawn == 0 && at < end; at = next) {
         next = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1;
         trace_line(direction, when_us, at, (size_t)(next - at), SIZE_MAX,
-                   at[0] != '\r'                      ? note_field_line(at)
+                   at[0] != '\r'                      ? ""
                    : whole && message->length == head ? "blank line: the head ends; no body"
                                                       : "blank line: the head ends");
     }
@@ -553,15 +546,6 @@ static void forget(struct invocation *v) {
     free(v);
 }
 
-/* A line belongs to the invocation that it names, else to the only one there is. */
-static void attribute_line(const char *line, size_t length) {
-    unsigned active = count_invocations(SERVED);
-    for (struct invocation *v = invocations; v != NULL; v = v->next)
-        if (v->state != QUEUED &&
-            (active == 1 || memmem(line, length, v->id, strlen(v->id)) != NULL))
-            keep_log(v, line, length);
-}
-
 static void close_log(void) {
     if (env.log_fd >= 0)
         close(env.log_fd);
@@ -577,11 +561,8 @@ static void read_function_log(void) {
         if (n < 0)
             return;
         fwrite(data, 1, (size_t)n, stderr);
-        for (size_t at = 0, length; at < (size_t)n; at += length) {
-            const char *end = memchr(data + at, '\n', (size_t)n - at);
-            length = end == NULL ? (size_t)n - at : (size_t)(end - data) + 1 - at;
-            attribute_line(data + at, length);
-        }
+        if (count_served() == 1) /* or nobody knows whose it is */
+            keep_log(oldest(SERVED), data, (size_t)n);
     }
     close_log();
 }
@@ -830,12 +811,12 @@ static void end_environment(const char *type, const char *reason) {
 static void ended_by_itself(void) {
     char reason[128];
     snprintf(reason, sizeof reason, "%s", describe_exit(kill_process()));
-    if (!env.polled && !env.init_failed)
-        say("%s ended before it asked for its first event (GET " API
-            "/runtime/invocation/next): %s",
-            settings.bootstrap, reason);
-    else if (env.polled && oldest(SERVED) == NULL)
-        say("%s ended while it waited for an event: %s", settings.bootstrap, reason);
+    if (!env.init_failed && (!env.polled || oldest(SERVED) == NULL))
+        say("%s ended %s: %s", settings.bootstrap,
+            env.polled ? "while it waited for an event"
+                       : "before it asked for its first event (GET " API
+                         "/runtime/invocation/next)",
+            reason);
     end_environment("Runtime.ExitError", reason);
 }
 
@@ -904,7 +885,7 @@ static void dispatch(void) {
                  f("RequestId: %s Error: %s cannot be executed", v->id, settings.bootstrap));
             finish(v, now_us());
         } else if (!env.is_stale && (p != NULL || env.poll_lost) &&
-                   count_invocations(SERVED) < (is_lmi() ? settings.concurrency : 1))
+                   count_served() < (is_lmi() ? settings.concurrency : 1))
             deliver(v, p);
         else
             return;
@@ -1458,42 +1439,35 @@ static void find_route(struct peer *p, const struct request *r) {
     free(path);
 }
 
+static bool is_for_us(const char *name) {
+    size_t n = strlen(settings.function);
+    return text_setting("FUNCTION", NULL) == NULL ||
+           (strncmp(name, settings.function, n) == 0 &&
+            (name[n] == '\0' || strcmp(name + n, ":$LATEST") == 0));
+}
+
 static void refuse_route(struct peer *p, struct request *r) {
-    const struct route *other = p->found;
     if (p->is_runtime)
         say("the runtime calls %.*s %.*s, which the API does not have", (int)r->method_length,
             r->method, (int)(r->target_length < 200 ? r->target_length : 200), r->target);
-    if (p->is_runtime && other == NULL)
+    if (p->is_runtime && p->found == NULL)
         reply_text(p, "404 Not Found", TEXT, "404 page not found\n");
     else if (p->is_runtime)
-        reply_text(p, "405 Method Not Allowed", f("Allow: %s\r\n", other->method), "");
-    else if (other == NULL)
+        reply_text(p, "405 Method Not Allowed", f("Allow: %s\r\n", p->found->method), "");
+    else if (p->found == NULL)
         reply_exception(p, "404 Not Found", "ResourceNotFoundException",
                         "This local Lambda has " FUNCTIONS
                         "{name}, and of that /invocations and /configuration");
-    else
+    else if (!is_method(p->found, r))
         reply_exception(p, "405 Method Not Allowed", "MethodNotAllowedException",
-                        f("expected %s", other->method));
+                        f("expected %s", p->found->method));
+    else {
+        say("a caller asks for the function %s, and FUNCTION is %s", p->name, settings.function);
+        reply_exception(p, "404 Not Found", "ResourceNotFoundException",
+                        f("Function not found: arn:aws:lambda:%s:123456789012:function:%s",
+                          getenv("AWS_REGION"), p->name));
+    }
 }
-
-static const struct route url = {.serve = call_url};
-static const struct route no_route = {.title = "(no call of the API)", .serve = refuse_route};
-
-static bool is_for_us(const char *name) {
-    size_t n = strlen(settings.function);
-    return !settings.is_named || (strncmp(name, settings.function, n) == 0 &&
-                                  (name[n] == '\0' || strcmp(name + n, ":$LATEST") == 0));
-}
-
-static void refuse_function(struct peer *p, struct request *r) {
-    (void)r;
-    say("a caller asks for the function %s, and FUNCTION is %s", p->name, settings.function);
-    reply_exception(p, "404 Not Found", "ResourceNotFoundException",
-                    f("Function not found: arn:aws:lambda:%s:123456789012:function:%s",
-                      getenv("AWS_REGION"), p->name));
-}
-
-static const struct route no_function = {.serve = refuse_function};
 
 /* As Go's server does it: a body that ends with the connection. */
 static void refuse_malformed(struct peer *p, const struct request *r) {
@@ -1509,8 +1483,9 @@ static void refuse_malformed(struct peer *p, const struct request *r) {
 static void trace_request(struct peer *p, const struct request *r, bool whole) {
     const struct bytes come = {p->in.data, whole ? r->length : p->in.length, 0};
     if (p->drawn == 0)
-        trace_text(
-            "", f("%s, on %s connection", p->route->title, p->sent_us == 0 ? "a new" : "the same"));
+        trace_text("", f("%s, on %s connection",
+                         p->serve == refuse_route ? "(no call of the API)" : p->found->title,
+                         p->sent_us == 0 ? "a new" : "the same"));
     p->drawn = trace('>', received_us, &come, r->head_length, p->drawn, r->chunked, whole);
 }
 
@@ -1518,19 +1493,18 @@ static void trace_request(struct peer *p, const struct request *r, bool whole) {
 static void begin_request(struct peer *p, const struct request *r, bool whole) {
     size_t have = p->in.length - r->head_length;
     find_route(p, r);
-    p->route =
-        p->found == NULL && !p->is_runtime && strncmp(r->target, FUNCTIONS, strlen(FUNCTIONS)) != 0
-            ? &url
-        : p->found == NULL || !is_method(p->found, r) ? &no_route
-        : !p->is_runtime && !is_for_us(p->name)       ? &no_function
-                                                      : p->found;
+    bool is_there =
+        p->found != NULL && is_method(p->found, r) && (p->is_runtime || is_for_us(p->name));
+    bool is_url =
+        p->found == NULL && !p->is_runtime && strncmp(r->target, FUNCTIONS, strlen(FUNCTIONS)) != 0;
+    p->serve = is_there ? p->found->serve : is_url ? call_url : refuse_route;
     p->is_last =
         !r->keep_alive || r->content_length > have + UNREAD_MAX || (r->expects_continue && !whole);
     if (settings.mode == MODE_TRACE)
         trace_request(p, r, whole);
-    if (p->route->answer != 0)
-        begin_answer(p, r, p->route->answer);
-    if (p->route->serve == next_invocation && (r->content_length > 0 || r->chunked))
+    if (p->serve == end_answer)
+        begin_answer(p, r, p->found->answer);
+    if (p->serve == next_invocation && (r->content_length > 0 || r->chunked))
         say("the runtime sends a body with GET next: Managed Instances refuse that");
     if (r->expects_continue && !whole && !p->refused) {
         bytes_text(&p->out, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -1539,13 +1513,12 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
 }
 
 static void end_request(struct peer *p, struct request *r) {
-    const struct route *route = p->route;
     size_t length = r->length;
-    p->route = NULL;
     p->closing = p->is_last = !r->keep_alive;
     p->is_head = r->method_length == 4 && memcmp(r->method, "HEAD", 4) == 0;
     if (!p->refused)
-        route->serve(p, r);
+        p->serve(p, r);
+    p->serve = NULL;
     p->refused = false;
     bytes_drop_front(&p->in, length);
     p->drawn = 0;
@@ -1560,11 +1533,11 @@ static void read_requests(struct peer *p) {
         enum request_reading reading = request_parse(p->in.data, p->in.length, &r);
         if (reading == REQUEST_MALFORMED)
             refuse_malformed(p, &r);
-        else if (r.head_length > 0 && p->route == NULL)
+        else if (r.head_length > 0 && p->serve == NULL)
             begin_request(p, &r, reading == REQUEST_COMPLETE);
-        if (settings.mode == MODE_TRACE && p->route != NULL)
+        if (settings.mode == MODE_TRACE && p->serve != NULL)
             trace_request(p, &r, reading == REQUEST_COMPLETE);
-        if (reading == REQUEST_COMPLETE && p->route != NULL && !p->closing)
+        if (reading == REQUEST_COMPLETE && p->serve != NULL && !p->closing)
             end_request(p, &r);
         if (reading == REQUEST_INCOMPLETE && r.chunked && p->answering != NULL &&
             p->answering->stream != WHOLE)
@@ -1607,7 +1580,6 @@ static void peer_accept(int listener, bool is_runtime) {
         slot++;
     peer_count += slot == peer_count;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    connected[is_runtime]++;
     peers[slot] = (struct peer){.fd = fd, .is_runtime = is_runtime};
 }
 
@@ -1678,14 +1650,16 @@ static bool wait_for_input(uint64_t deadline) {
     struct timespec timeout = {.tv_sec = (time_t)(left / 1000000),
                                .tv_nsec = (long)(left % 1000000) * 1000};
     sigset_t none;
-    size_t count = peer_count;
+    size_t count = peer_count, connected[2] = {0};
+    fds[2] = (struct pollfd){.fd = env.log_fd, .events = POLLIN};
+    for (size_t i = 0; i < count; i++) {
+        connected[peers[i].is_runtime] += peers[i].fd >= 0;
+        fds[i + 3] = (struct pollfd){.fd = peers[i].fd,
+                                     .events = peers[i].out.length > 0 ? POLLIN | POLLOUT : POLLIN};
+    }
     for (size_t i = 0; i < 2; i++)
         fds[i] =
             (struct pollfd){.fd = connected[i] < SIDE_MAX ? listeners[i] : -1, .events = POLLIN};
-    fds[2] = (struct pollfd){.fd = env.log_fd, .events = POLLIN};
-    for (size_t i = 0; i < count; i++)
-        fds[i + 3] = (struct pollfd){.fd = peers[i].fd,
-                                     .events = peers[i].out.length > 0 ? POLLIN | POLLOUT : POLLIN};
     sigemptyset(&none);
     if (ppoll(fds, count + 3, deadline == UINT64_MAX ? NULL : &timeout, &none) <= 0)
         return false;
@@ -1723,11 +1697,6 @@ static void serve(void) {
 
 /* ---- The command line --------------------------------------------------------------------- */
 
-static const char *text_setting(const char *name, const char *otherwise) {
-    const char *text = getenv(name);
-    return text == NULL || text[0] == '\0' ? otherwise : text;
-}
-
 static unsigned number_setting(const char *name, unsigned otherwise, unsigned least,
                                unsigned most) {
     const char *text = text_setting(name, NULL);
@@ -1740,7 +1709,6 @@ static unsigned number_setting(const char *name, unsigned otherwise, unsigned le
 
 static void read_settings(void) {
     settings.function = text_setting("FUNCTION", "function");
-    settings.is_named = text_setting("FUNCTION", NULL) != NULL;
     settings.port = (uint16_t)number_setting("PORT", 9000, 0, 65535);
     settings.timeout_s = number_setting("TIMEOUT", 3, 1, 900);
     settings.memory_mb = number_setting("MEMORY", 128, 128, 10240);
