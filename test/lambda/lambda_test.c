@@ -730,7 +730,7 @@ static const struct row rows[] = {
     {"init/error twice, and a poll", NO_KEY NO_KEY "next; exit 1", "", "Runtime.APIKeyNotFound",
      UNHANDLED AND "error: 202 " AND "error: 403 " AND "next: 403 "},
     {"init/error without an exit", NO_KEY "pause", "", "Runtime.APIKeyNotFound",
-     UNHANDLED AND "has not exited 2 s after init/error: it must exit at once"},
+     UNHANDLED AND "has not exited after init/error, as it must, within 2 s"},
     {"init/error just before the exit",
      "sh kill -STOP $LOCAL\n(sleep .1\nkill -CONT $LOCAL) &; reconnect; raw POST " API
      "/init/error HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n" HASTE "; exit 1",

@@ -572,15 +572,6 @@ static void read_memory(void) {
     env.memory_kb = kib > 0 ? kib : env.memory_kb;
 }
 
-/* run: the response, exactly, on stdout; of an error, the error on stderr. */
-static void print_answer(const struct invocation *v) {
-    FILE *to = v->failed ? stderr : stdout;
-    bool ended = v->answer.length > 0 && v->answer.data[v->answer.length - 1] == '\n';
-    fwrite(v->answer.data, 1, v->answer.length, to);
-    if (!ended && (v->failed || isatty(STDOUT_FILENO)))
-        fputc('\n', to);
-}
-
 static void report(struct invocation *v, uint64_t ended_us) {
     uint64_t us = ended_us - v->started_us;
     const char *init =
@@ -608,8 +599,13 @@ static void finish(struct invocation *v, uint64_t ended_us) {
         v->reply(v);
     } else if (v->failed && settings.mode == MODE_SERVE)
         say("invocation %s failed, and nobody waits for it: %s", v->id, text_of(&v->answer));
-    if (settings.mode == MODE_RUN)
-        print_answer(v);
+    if (settings.mode == MODE_RUN) { /* exactly the response; an error in a line */
+        FILE *to = v->failed ? stderr : stdout;
+        bool ended = v->answer.length > 0 && v->answer.data[v->answer.length - 1] == '\n';
+        fwrite(v->answer.data, 1, v->answer.length, to);
+        if (!ended && (v->failed || isatty(STDOUT_FILENO)))
+            fputc('\n', to);
+    }
     if (settings.mode == MODE_TRACE)
         trace_text(trace_time(ended_us),
                    env.pid == 0
@@ -917,26 +913,12 @@ static void next_invocation(struct peer *p, struct request *r) {
     }
 }
 
-static struct invocation *find_served(const char *id) {
-    struct invocation *v = invocations;
-    while (v != NULL && (v->state == QUEUED || strcmp(id, v->id) != 0))
-        v = v->next;
-    return v;
-}
-
-/* For a function URL. What is no HTTP response of its own gets a head that fits. */
-static void begin_stream(struct invocation *v, const char *type) {
-    v->stream = PRELUDE;
-    if (strcmp(type, "application/vnd.awslambda.http-integration-response") != 0) {
-        bytes_format(&v->answer, "{\"headers\":{\"Content-Type\":%s}}", json(type));
-        bytes_append(&v->answer, PRELUDE_END, sizeof PRELUDE_END - 1);
-    }
-}
-
 /* The head of a response or error: everything that Lambda checks before it reads the body. */
 static void begin_answer(struct peer *p, const struct request *r, enum state to) {
     const char *given = p->name;
-    struct invocation *v = find_served(given);
+    struct invocation *v = invocations;
+    while (v != NULL && (v->state == QUEUED || strcmp(given, v->id) != 0))
+        v = v->next;
     size_t length;
     const char *nonce = request_field(r, "Lambda-Runtime-Invocation-Id", &length);
     const char *mode = request_field(r, "Lambda-Runtime-Function-Response-Mode", &length);
@@ -966,49 +948,48 @@ static void begin_answer(struct peer *p, const struct request *r, enum state to)
     } else {
         v->state = to;
         p->answering = v;
-        if (mode != NULL && to == RESPONDING && v->reply != reply_invoked)
-            begin_stream(v, field(r, "Content-Type"));
+        if (mode == NULL || to != RESPONDING || v->reply == reply_invoked)
+            return;
+        v->stream = PRELUDE;
+        if (!request_field_is(r, "Content-Type",
+                              "application/vnd.awslambda.http-integration-response")) {
+            bytes_format(&v->answer, "{\"headers\":{\"Content-Type\":%s}}",
+                         json(field(r, "Content-Type"))); /* a head that fits */
+            bytes_append(&v->answer, PRELUDE_END, sizeof PRELUDE_END - 1);
+        }
     }
-}
-
-static void too_large(struct peer *p, struct invocation *v, size_t length, size_t limit) {
-    fail(v, "Function.ResponseSizeTooLarge",
-         f("Response payload size (%zu bytes) exceeded maximum allowed payload size (%zu bytes).",
-           length, limit));
-    p->closing |= is_lmi();
-    refuse(p, "413 Request Entity Too Large", "RequestEntityTooLarge",
-           f("Exceeded maximum allowed payload size (%zu bytes).", limit),
-           f("answers %s with %zu bytes, and %zu is the most", v->id, length, limit));
-}
-
-/* The body of a response or error. A stream that ends with an error says so in its trailer section,
- * and the response counts. */
-static void take_answer(struct invocation *v, struct request *r) {
-    struct request trailers = {.fields = r->trailers.data, .fields_length = r->trailers.length};
-    size_t n = 0;
-    const char *type = request_field(&trailers, "Lambda-Runtime-Function-Error-Type", &n);
-    if (type != NULL)
-        log_line(v, f("RequestId: %s Error: the stream ended with %.*s", v->id, (int)n, type));
-    bytes_append(&v->answer, r->body.data, r->body.length);
-    v->failed = v->is_final = v->state == RESPONDING_ERROR || (type != NULL && v->stream != WHOLE);
 }
 
 static void accepted(struct peer *p) {
     reply_text(p, "202 Accepted", JSON, "{\"status\":\"OK\"}\n");
 }
 
-/* POST /runtime/invocation/{id}/response and /error, whose heads begin_answer has let pass. */
+/* POST /runtime/invocation/{id}/response and /error, whose heads begin_answer has let pass. A stream
+ * that ends with an error says so in its trailer section, and the response counts. */
 static void end_answer(struct peer *p, struct request *r) {
     struct invocation *v = p->answering;
     if (v == NULL) { /* it timed out while the body came */
         refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout", "answers what has timed out");
         return;
     }
+    struct request trailers = {.fields = r->trailers.data, .fields_length = r->trailers.length};
+    const char *type = field(&trailers, "Lambda-Runtime-Function-Error-Type");
     size_t limit = is_lmi() && v->state == RESPONDING_ERROR ? LMI_ERROR_MAX : RESPONSE_MAX;
-    if (r->body.length > limit)
-        too_large(p, v, r->body.length, limit);
-    else {
-        take_answer(v, r);
+    if (type[0] != '\0')
+        log_line(v, f("RequestId: %s Error: the stream ended with %s", v->id, type));
+    v->failed = v->is_final =
+        v->state == RESPONDING_ERROR || (type[0] != '\0' && v->stream != WHOLE);
+    if (r->body.length > limit) {
+        fail(v, "Function.ResponseSizeTooLarge",
+             f("Response payload size (%zu bytes) exceeded maximum allowed payload size (%zu "
+               "bytes).",
+               r->body.length, limit));
+        p->closing |= is_lmi();
+        refuse(p, "413 Request Entity Too Large", "RequestEntityTooLarge",
+               f("Exceeded maximum allowed payload size (%zu bytes).", limit),
+               f("answers with %zu bytes", r->body.length));
+    } else {
+        bytes_append(&v->answer, r->body.data, r->body.length);
         accepted(p);
     }
     p->answering = NULL;
@@ -1619,21 +1600,15 @@ static bool time_out(struct invocation *v) {
     return !is_lmi();
 }
 
-static void initialization_timed_out(void) {
-    if (env.init_failed)
-        say("%s has not exited %d s after init/error: it must exit at once", settings.bootstrap,
-            EXIT_MS / 1000);
-    else
-        say("%s has not asked for its first event (GET " API
-            "/runtime/invocation/next) within %d s",
-            settings.bootstrap, INIT_SECONDS);
-    end_environment("Sandbox.Timedout", "Initialization timed out after 10.00 seconds");
-}
-
 static void expire(void) {
     uint64_t now = now_us();
-    if (env.pid != 0 && !env.polled && now >= env.init_deadline_us)
-        initialization_timed_out();
+    if (env.pid != 0 && !env.polled && now >= env.init_deadline_us) {
+        say("%s has not %s within %d s", settings.bootstrap,
+            env.init_failed ? "exited after init/error, as it must,"
+                            : "asked for its first event (GET " API "/runtime/invocation/next)",
+            env.init_failed ? EXIT_MS / 1000 : INIT_SECONDS);
+        end_environment("Sandbox.Timedout", "Initialization timed out after 10.00 seconds");
+    }
     for (struct invocation *v = invocations, *next; v != NULL; v = next) {
         next = v->next;
         if (v->state != QUEUED && now >= v->deadline_us && time_out(v))
