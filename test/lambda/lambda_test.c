@@ -707,7 +707,7 @@ static const struct row rows[] = {
     /* Requests that are wrong. */
     {"lines that end with LF alone", "obey",
      "raw GET / HTTP/1.1\nHost: a\n\n; reply malformed; response \"healed\"", "\"healed\"",
-     "malformed: 400 400 Bad Request: a line ends with LF alone" AND "without a length"},
+     "malformed: 400 400 Bad Request: a line ends with LF alone" AND "and closes"},
     {"a head beyond 1 MB", NULL,
      "raw GET " API "/invocation/next HTTP/1.1\r\nHost: a\r\nX: ; raw *1100000; reply long; "
      "response \"healed\"",

@@ -71,6 +71,7 @@ enum {
     ID_LENGTH = 36,    /* of a request id that we have made */
     NAME_SIZE = 256,   /* of a request id, or of the name or ARN of a function */
     PAIRS_MAX = 256,   /* names in a query or a head; those behind them do not count */
+    DATA_COLUMNS = 60, /* of a body in a trace */
     EXPIRED_MAX = 64,  /* request ids remembered after their time-out */
     INIT_SECONDS = 10, /* from exec to the first poll */
     EXIT_MS = 2000,    /* from init/error to the exit that must follow at once */
@@ -383,8 +384,6 @@ static struct environment {
 /* Collected while the clock runs and printed when it is over, so that looking does not slow
  * down what is looked at. */
 static struct bytes picture;
-
-enum { DATA_COLUMNS = 60 };
 
 /* For the margin of a line, if it is not that of the line before. */
 static const char *trace_time(uint64_t when_us) {
@@ -756,23 +755,19 @@ static bool has_ended(void) {
            about.si_pid == env.pid;
 }
 
-/* Lambda lets only those end by themselves who have an extension. */
-static void terminate(void) {
-    uint64_t end_us = now_us() + TERM_MS * 1000;
-    kill(-env.pid, SIGTERM);
-    while (!has_ended() && now_us() < end_us) {
-        poll(&(struct pollfd){.fd = env.log_fd, .events = POLLIN}, 1, 10);
-        read_function_log();
-    }
-}
-
-/* The group first, while the process id is still taken. */
+/* Lambda lets only those end by themselves who have an extension. The group first, while the process
+ * id is still taken. */
 static int kill_process(void) {
     struct rusage usage = {0};
     int status = 0;
     read_memory();
-    if (env.extension[0] != '\0')
-        terminate();
+    uint64_t end_us = env.extension[0] == '\0' ? 0 : now_us() + TERM_MS * 1000;
+    if (end_us > 0)
+        kill(-env.pid, SIGTERM);
+    while (!has_ended() && now_us() < end_us) {
+        poll(&(struct pollfd){.fd = env.log_fd, .events = POLLIN}, 1, 10);
+        read_function_log();
+    }
     kill(-env.pid, SIGKILL);
     while (wait4(env.pid, &status, 0, &usage) < 0 && errno == EINTR)
         continue;
@@ -972,7 +967,7 @@ static void end_answer(struct peer *p, struct request *r) {
         refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout", "answers what has timed out");
         return;
     }
-    struct request trailers = {.fields = r->trailers.data, .fields_length = r->trailers.length};
+    struct request trailers = {.fields = r->trailers, .fields_length = r->trailers_length};
     const char *type = field(&trailers, "Lambda-Runtime-Function-Error-Type");
     size_t limit = is_lmi() && v->state == RESPONDING_ERROR ? LMI_ERROR_MAX : RESPONSE_MAX;
     if (type[0] != '\0')
@@ -1137,46 +1132,37 @@ static void configuration(struct peer *p, struct request *r) {
 
 /* ---- The function URL ---------------------------------------------------------------------- */
 
-/* A header, in small letters and without the blanks around its value. */
-static void tidy_field(char *name, char *value) {
-    for (char *c = name; *c != '\0'; c++)
-        *c = (char)tolower((unsigned char)*c);
-    size_t n = strlen(value), before = strspn(value, " \t");
-    while (n > before && strchr(" \t", value[n - 1]) != NULL)
-        n--;
-    memmove(value, value + before, n - before);
-    value[n - before] = '\0';
-    if (strcmp(name, "cookie") == 0) /* which has a member of its own */
-        name[0] = '\0';
-}
-
-static void tidy_parameter(char *name, char *value) {
-    decode_percent(name);
-    decode_percent(value);
-}
-
-/* A member of payload format 2.0, of the text, which is taken apart. What comes more than once
- * becomes one, with commas. */
-static void append_pairs(struct bytes *to, const char *member, char *text, const char *ends,
-                         const char *sign, void (*tidy)(char *, char *)) {
+/* A member of payload format 2.0, of a query or of field lines, which are taken apart. What comes
+ * more than once becomes one, with commas. Cookies have a member of their own. */
+static void append_pairs(struct bytes *to, char *text, bool is_query) {
     const char *names[PAIRS_MAX];
     struct bytes values[PAIRS_MAX] = {0};
     size_t count = 0, i;
-    for (char *name; (name = strsep(&text, ends)) != NULL;) {
-        char *value = name + strcspn(name, sign);
+    for (char *name; (name = strsep(&text, is_query ? "&" : "\r\n")) != NULL;) {
+        char *value = name + strcspn(name, is_query ? "=" : ":");
         if (*value != '\0')
             *value++ = '\0';
-        tidy(name, value);
+        if (is_query) {
+            decode_percent(name);
+            decode_percent(value);
+        } else {
+            for (char *c = name; *c != '\0'; c++)
+                *c = (char)tolower((unsigned char)*c);
+            value += strspn(value, " \t");
+            for (i = strlen(value); i > 0 && strchr(" \t", value[i - 1]) != NULL; i--)
+                value[i - 1] = '\0';
+        }
         for (i = 0; i < count && strcmp(names[i], name) != 0; i++)
             continue;
-        if (name[0] == '\0' || i == PAIRS_MAX)
+        if (name[0] == '\0' || i == PAIRS_MAX || (!is_query && strcmp(name, "cookie") == 0))
             continue;
         names[i] = name;
         bytes_format(&values[i], i < count ? ",%s" : "%s", value);
         count += i == count;
     }
     for (i = 0; i < count; i++) {
-        bytes_format(to, i == 0 ? ",\"%s\":{" : ",", member);
+        bytes_format(to, i == 0 ? ",\"%s\":{" : ",",
+                     is_query ? "queryStringParameters" : "headers");
         bytes_format(to, "%s:%s", json(names[i]), json(text_of(&values[i])));
         bytes_free(&values[i]);
     }
@@ -1189,14 +1175,16 @@ static void append_body(struct bytes *to, const struct bytes *body, const char *
     bool is_text = body->length == 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         is_text |= strcasestr(type, texts[i]) != NULL;
-    bytes_format(to, ",\"isBase64Encoded\":%s", is_text ? "false" : "true,\"body\":\"");
+    bytes_format(to, ",\"isBase64Encoded\":%s", is_text ? "false" : "true");
+    struct bytes coded = {0};
     if (!is_text)
-        base64(to, body->data, body->length);
-    else if (body->length > 0) {
+        base64(&coded, body->data, body->length);
+    if (body->length > 0) {
         bytes_text(to, ",\"body\":");
-        json_string(to, body->data, body->length);
+        json_string(to, is_text ? body->data : coded.data, is_text ? body->length : coded.length);
     }
-    bytes_text(to, is_text ? "}" : "\"}");
+    bytes_text(to, "}");
+    bytes_free(&coded);
 }
 
 static void append_url_event(struct bytes *to, const struct request *r) {
@@ -1211,8 +1199,8 @@ static void append_url_event(struct bytes *to, const struct request *r) {
     bytes_format(
         to, "{\"version\":\"2.0\",\"routeKey\":\"$default\",\"rawPath\":%s,\"rawQueryString\":%s",
         json(path), json(query));
-    append_pairs(to, "headers", headers, "\r\n", ":", tidy_field);
-    append_pairs(to, "queryStringParameters", query, "&", "=", tidy_parameter);
+    append_pairs(to, headers, false);
+    append_pairs(to, query, true);
     for (before = ",\"cookies\":["; (one = strsep(&rest, "; ")) != NULL;)
         if (*one != '\0') {
             bytes_format(to, "%s%s", before, json(one));
@@ -1450,15 +1438,12 @@ static void refuse_route(struct peer *p, struct request *r) {
     }
 }
 
-/* As Go's server does it: a body that ends with the connection. */
 static void refuse_malformed(struct peer *p, const struct request *r) {
     bool too_long = r->head_length == 0 && p->in.length > 1 << 20;
     const char *status = too_long ? "431 Request Header Fields Too Large" : "400 Bad Request";
     say("%s sent a malformed request: %s", p->is_runtime ? "the runtime" : "a caller", r->wrong);
-    bytes_format(&p->out, "HTTP/1.1 %s\r\n" TEXT "Connection: close\r\n\r\n%s: %s\n", status,
-                 status, r->wrong);
     p->closing = true;
-    peer_flush(p);
+    reply_text(p, status, TEXT, f("%s: %s\n", status, r->wrong));
 }
 
 static void trace_request(struct peer *p, const struct request *r, bool whole) {
@@ -1529,24 +1514,17 @@ static void read_requests(struct peer *p) {
     }
 }
 
-/* The other end has closed or broken the connection. */
-static void peer_lost(struct peer *p) {
-    if (p->is_runtime && p->waiting)
-        env.poll_lost = !is_lmi();
-    peer_drop(p);
-}
-
 static void peer_readable(struct peer *p) {
     static char data[1 << 17];
     ssize_t n = recv(p->fd, data, sizeof data, 0);
     received_us = now_us();
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
-    if (n <= 0) {
-        peer_lost(p);
-        return;
+    if (n <= 0) { /* the other end has closed or broken the connection */
+        env.poll_lost |= p->is_runtime && p->waiting && !is_lmi();
+        peer_drop(p);
     }
-    if (p->closing)
+    if (n <= 0 || p->closing)
         return;
     bytes_append(&p->in, data, (size_t)n);
     p->dirty = true;

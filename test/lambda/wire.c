@@ -249,31 +249,28 @@ static const char *note_field(struct text name, struct text value, struct reques
 }
 
 /* The field lines up to the blank line, of a head or of a trailer section. */
-static const char *parse_fields(struct text *rest, struct text *fields, struct request *r,
-                                bool is_head) {
+static const char *parse_fields(struct text *rest, struct request *r, bool is_head) {
     struct text line, name, value;
-    const char *wrong;
-    fields->at = rest->at;
+    const char *wrong, *begin = rest->at;
+    *(is_head ? &r->fields : &r->trailers) = begin;
     while ((wrong = cut_line(rest, &line)) == NULL && line.length > 0) {
         wrong = check_field(line, &name, &value);
         if (wrong == NULL && is_head)
             wrong = note_field(name, value, r);
         if (wrong != NULL)
             return wrong;
-        fields->length = (size_t)(rest->at - fields->at);
+        *(is_head ? &r->fields_length : &r->trailers_length) = (size_t)(rest->at - begin);
     }
     return wrong;
 }
 
 static const char *parse_head(struct text *rest, struct request *r) {
-    struct text line, fields = {0};
+    struct text line;
     const char *wrong = cut_line(rest, &line);
     if (wrong == NULL)
         wrong = parse_request_line(line, r);
     if (wrong == NULL)
-        wrong = parse_fields(rest, &fields, r, true);
-    r->fields = fields.at;
-    r->fields_length = fields.length;
+        wrong = parse_fields(rest, r, true);
     if (wrong == NULL && r->hosts != 1 && (r->hosts > 0 || !r->http_1_0))
         return "there is not exactly one Host field (RFC 9112 3.2)";
     if (wrong == NULL && r->lengths > 1)
@@ -295,16 +292,13 @@ static const char *parse_chunk_size(struct text line, uint64_t *size) {
 
 static const char *parse_chunked(struct text *rest, struct request *r) {
     for (;;) {
-        struct text line, trailers = {0};
+        struct text line;
         uint64_t size;
         const char *wrong = cut_line(rest, &line);
         if (wrong == NULL)
             wrong = parse_chunk_size(line, &size);
-        if (wrong == NULL && size == 0) {
-            wrong = parse_fields(rest, &trailers, r, false);
-            bytes_append(&r->trailers, trailers.at, trailers.length);
-            return wrong;
-        }
+        if (wrong == NULL && size == 0)
+            return parse_fields(rest, r, false);
         if (wrong == NULL && rest->length < size + 2)
             wrong = incomplete;
         if (wrong != NULL)
@@ -342,14 +336,12 @@ enum request_reading request_parse(const char *data, size_t length, struct reque
     if (wrong == NULL)
         return REQUEST_COMPLETE;
     bytes_free(&r->body);
-    bytes_free(&r->trailers);
     r->wrong = wrong == incomplete ? NULL : wrong;
     return wrong == incomplete ? REQUEST_INCOMPLETE : REQUEST_MALFORMED;
 }
 
 void request_free(struct request *r) {
     bytes_free(&r->body);
-    bytes_free(&r->trailers);
     *r = (struct request){0};
 }
 

@@ -27,13 +27,13 @@ void bytes_free(struct bytes *); /* and all zero again */
  * begins with a slash: of an absolute one (RFC 9112 3.2.2) it is what stands behind the host. */
 struct request {
     const char *method, *target, *fields; /* fields: from the first field line to the blank line */
-    size_t method_length, target_length, fields_length;
+    const char *trailers;                 /* as fields, of the trailer section */
+    size_t method_length, target_length, fields_length, trailers_length;
     size_t head_length; /* up to and with the blank line */
     bool http_1_0, chunked, keep_alive, expects_continue;
     unsigned hosts, lengths; /* fields that tell the host, or the body's length */
     uint64_t content_length; /* 0 without that field */
     struct bytes body;       /* decoded; owned by the request: request_free */
-    struct bytes trailers;   /* the trailer section's lines, as they came */
     size_t length;           /* of the whole message, framing included */
     const char *wrong;       /* what RFC 9112 forbids in it, when malformed */
 };
