@@ -206,8 +206,6 @@ static const char *const state_name[] = {"Ready", "Running", "InvocationResponse
                                          "InvocationErrorResponse", "ResponseSent"};
 
 struct peer;
-struct invocation;
-static void reply_invoked(struct invocation *);
 
 struct invocation {
     struct invocation *next;
@@ -234,43 +232,6 @@ static int outcome = -1; /* exit status of run and trace, when the invocation is
 static void make_uuid(char id[37]) {
     const char *r = random_hex();
     snprintf(id, 37, "%.8s-%.4s-4%.3s-a%.3s-%.12s", r, r + 8, r + 12, r + 15, r + 18);
-}
-
-/* Managed Instances send what is empty, too. */
-static void event_field(struct bytes *to, const char *name, const char *value) {
-    if (value[0] != '\0' || is_lmi())
-        bytes_format(to, "%s: %s\r\n", name, value);
-}
-
-/* Takes over the event. The request may be an empty one. */
-static struct invocation *enqueue(struct bytes *event, const struct request *r,
-                                  const char *client_context) {
-    struct invocation *v = calloc(1, sizeof *v), **last = &invocations;
-    if (v == NULL)
-        die("no memory for an invocation");
-    make_uuid(v->id);
-    make_uuid(v->nonce);
-    v->reply = reply_invoked;
-    v->event = *event;
-    *event = (struct bytes){0};
-    if (v->event.length == 0)
-        bytes_text(&v->event, "{}"); /* what Lambda makes of no payload */
-    const char *tenant = field(r, "X-Amz-Tenant-Id"), *trace_id = field(r, "X-Amzn-Trace-Id");
-    bytes_text(&v->trace_id, trace_id);
-    if (trace_id[0] == '\0')
-        bytes_format(&v->trace_id, "Root=1-%08jx-%.24s;Parent=%.16s;Sampled=0",
-                     (uintmax_t)time(NULL), random_hex(), random_hex());
-    v->wants_log = request_field_is(r, "X-Amz-Log-Type", "Tail");
-    event_field(&v->fields, "Content-Type",
-                is_lmi() ? field(r, "Content-Type") : "application/json");
-    event_field(&v->fields, "Lambda-Runtime-Aws-Request-Id", v->id);
-    if (tenant[0] != '\0')
-        event_field(&v->fields, "Lambda-Runtime-Aws-Tenant-Id", tenant);
-    event_field(&v->fields, "Lambda-Runtime-Client-Context", client_context);
-    event_field(&v->fields, "Lambda-Runtime-Cognito-Identity", "");
-    while (*last != NULL)
-        last = &(*last)->next;
-    return *last = v;
 }
 
 enum { SERVED, IN_LINE };
@@ -367,7 +328,7 @@ static void peer_drop(struct peer *p) {
 static struct environment {
     pid_t pid;            /* 0: none; it leads its own process group */
     int log_fd;           /* its stdout and stderr; -1: none */
-    bool polled, is_cold; /* it has asked for an event; and not yet been given one */
+    bool polled;          /* it has asked for an event */
     bool poll_lost;       /* it gave up the poll that waits */
     bool init_failed;     /* it said so, and has to go */
     char extension[37];   /* the identifier of the one that is registered; "": none is */
@@ -508,6 +469,43 @@ static void reply_invoked(struct invocation *v) {
     }
     reply(v->caller, "200 OK", text_of(&fields), &v->answer);
     bytes_free(&fields);
+}
+
+/* Managed Instances send what is empty, too. */
+static void event_field(struct bytes *to, const char *name, const char *value) {
+    if (value[0] != '\0' || is_lmi())
+        bytes_format(to, "%s: %s\r\n", name, value);
+}
+
+/* Takes over the event. The request may be an empty one. */
+static struct invocation *enqueue(struct bytes *event, const struct request *r,
+                                  const char *client_context) {
+    struct invocation *v = calloc(1, sizeof *v), **last = &invocations;
+    if (v == NULL)
+        die("no memory for an invocation");
+    make_uuid(v->id);
+    make_uuid(v->nonce);
+    v->reply = reply_invoked;
+    v->event = *event;
+    *event = (struct bytes){0};
+    if (v->event.length == 0)
+        bytes_text(&v->event, "{}"); /* what Lambda makes of no payload */
+    const char *tenant = field(r, "X-Amz-Tenant-Id"), *trace_id = field(r, "X-Amzn-Trace-Id");
+    bytes_text(&v->trace_id, trace_id);
+    if (trace_id[0] == '\0')
+        bytes_format(&v->trace_id, "Root=1-%08jx-%.24s;Parent=%.16s;Sampled=0",
+                     (uintmax_t)time(NULL), random_hex(), random_hex());
+    v->wants_log = request_field_is(r, "X-Amz-Log-Type", "Tail");
+    event_field(&v->fields, "Content-Type",
+                is_lmi() ? field(r, "Content-Type") : "application/json");
+    event_field(&v->fields, "Lambda-Runtime-Aws-Request-Id", v->id);
+    if (tenant[0] != '\0')
+        event_field(&v->fields, "Lambda-Runtime-Aws-Tenant-Id", tenant);
+    event_field(&v->fields, "Lambda-Runtime-Client-Context", client_context);
+    event_field(&v->fields, "Lambda-Runtime-Cognito-Identity", "");
+    while (*last != NULL)
+        last = &(*last)->next;
+    return *last = v;
 }
 
 /* Refuses the request of the runtime that is arriving: why, for the reader of stderr. */
@@ -693,7 +691,7 @@ static bool start_environment(void) {
     int log_pipe[2], report_pipe[2];
     char wrong[256];
     pid_t self = getpid();
-    struct environment fresh = {.is_cold = true};
+    struct environment fresh = {0};
     stat(settings.bootstrap, &fresh.file);
     if (pipe2(log_pipe, O_CLOEXEC) != 0 || pipe2(report_pipe, O_CLOEXEC) != 0)
         die(f("pipe: %s", strerror(errno)));
@@ -837,11 +835,11 @@ static void deliver(struct invocation *v, struct peer *p) {
     v->deadline_us = v->started_us + settings.timeout_s * UINT64_C(1000000);
     v->deadline_ms =
         ((uint64_t)now.tv_sec + settings.timeout_s) * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    v->init_us = env.is_cold ? env.init_us : 0;
-    if (env.is_cold && env.extension[0] != '\0' && !env.extension_waits)
+    v->init_us = env.init_us;
+    if (v->init_us > 0 && env.extension[0] != '\0' && !env.extension_waits)
         say("the extension has not asked for an event (GET " EXTENSION
             "/event/next): Lambda's initialization waits for that");
-    env.is_cold = false;
+    env.init_us = 0;
     log_line(v, f("START RequestId: %s Version: $LATEST", v->id));
     if (p == NULL) {
         say("the runtime gave up its waiting poll: the event went to a closed connection and is "
@@ -1551,18 +1549,7 @@ static void on_signal(int number) {
         stop_signal = number;
 }
 
-static uint64_t next_deadline(void) {
-    uint64_t next = env.pid != 0 && !env.polled ? env.init_deadline_us : UINT64_MAX;
-    for (struct invocation *v = invocations; v != NULL; v = v->next)
-        if (v->state != QUEUED && v->deadline_us < next)
-            next = v->deadline_us;
-    for (size_t i = 0; i < peer_count; i++)
-        next = peers[i].dirty ? 0 : next;
-    return next;
-}
-
-/* True when its time-out has ended the environment, and other invocations with it. */
-static bool time_out(struct invocation *v) {
+static void time_out(struct invocation *v) {
     bytes_text(&expired, v->id);
     if (expired.length > EXPIRED_MAX * ID_LENGTH)
         bytes_drop_front(&expired, ID_LENGTH);
@@ -1575,23 +1562,36 @@ static bool time_out(struct invocation *v) {
         finish(v, now_us()); /* the process goes on, and a late answer gets 410 */
     else
         end_environment("", "");
-    return !is_lmi();
 }
 
-static void expire(void) {
-    uint64_t now = now_us();
-    if (env.pid != 0 && !env.polled && now >= env.init_deadline_us) {
-        say("%s has not %s within %d s", settings.bootstrap,
-            env.init_failed ? "exited after init/error, as it must,"
-                            : "asked for its first event (GET " API "/runtime/invocation/next)",
-            env.init_failed ? EXIT_MS / 1000 : INIT_SECONDS);
-        end_environment("Sandbox.Timedout", "Initialization timed out after 10.00 seconds");
+static void time_out_initialization(void) {
+    say("%s has not %s within %d s", settings.bootstrap,
+        env.init_failed ? "exited after init/error, as it must,"
+                        : "asked for its first event (GET " API "/runtime/invocation/next)",
+        env.init_failed ? EXIT_MS / 1000 : INIT_SECONDS);
+    end_environment("Sandbox.Timedout", "Initialization timed out after 10.00 seconds");
+}
+
+/* One time-out that is due takes place. When there is something to do next, without input. */
+static uint64_t expire(void) {
+    uint64_t now = now_us(), next = UINT64_MAX;
+    for (size_t i = 0; i < peer_count; i++)
+        next = peers[i].dirty ? 0 : next;
+    if (env.pid != 0 && !env.polled) {
+        next = next < env.init_deadline_us ? next : env.init_deadline_us;
+        if (now >= env.init_deadline_us)
+            time_out_initialization();
     }
-    for (struct invocation *v = invocations, *next; v != NULL; v = next) {
-        next = v->next;
-        if (v->state != QUEUED && now >= v->deadline_us && time_out(v))
-            return;
+    for (struct invocation *v = invocations; v != NULL; v = v->next) {
+        if (v->state == QUEUED)
+            continue;
+        next = next < v->deadline_us ? next : v->deadline_us;
+        if (now >= v->deadline_us) {
+            time_out(v);
+            break;
+        }
     }
+    return next;
 }
 
 /* Waits for input and takes it. A side that has all its connections is not listened to: whoever
@@ -1634,17 +1634,15 @@ static bool wait_for_input(uint64_t deadline) {
 
 /* What a process sent before it ended is heard out first: its init/error, its last response. */
 static void serve(void) {
-    while (outcome < 0 && stop_signal == 0) {
-        dispatch();
-        bool ended = has_ended();
-        bool quiet = !wait_for_input(ended ? 0 : next_deadline());
+    for (uint64_t next = 0; outcome < 0 && stop_signal == 0;) {
+        bool ended = has_ended(), quiet = !wait_for_input(ended ? 0 : next);
         for (size_t i = 0; i < peer_count; i++)
             if (peers[i].dirty)
                 read_requests(&peers[i]);
         if (ended && quiet)
             ended_by_itself();
-        else if (!ended)
-            expire();
+        dispatch();
+        next = ended ? 0 : expire();
     }
 }
 
@@ -1698,13 +1696,11 @@ static int listen_on(uint16_t *port) {
 
 static void catch_signals(void) {
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD};
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        sigaction(numbers[i], &(struct sigaction){.sa_handler = on_signal}, NULL);
-        sigaddset(&blocked, numbers[i]);
-    }
-    sigprocmask(SIG_BLOCK, &blocked, NULL); /* and ppoll lets them in */
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL); /* and ppoll lets them in */
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        signal(numbers[i], on_signal);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -310,14 +310,6 @@ static const char *parse_chunked(struct text *rest, struct request *r) {
     }
 }
 
-static const char *parse_counted(struct text *rest, struct request *r) {
-    if (rest->length < r->content_length)
-        return incomplete;
-    bytes_append(&r->body, rest->at, (size_t)r->content_length);
-    *rest = behind(*rest, (size_t)r->content_length);
-    return NULL;
-}
-
 /* ---- The request ---- */
 
 enum request_reading request_parse(const char *data, size_t length, struct request *r) {
@@ -328,7 +320,14 @@ enum request_reading request_parse(const char *data, size_t length, struct reque
         wrong = "the head is larger than 1 MiB";
     if (wrong == NULL) {
         r->head_length = (size_t)(rest.at - data);
-        wrong = r->chunked ? parse_chunked(&rest, r) : parse_counted(&rest, r);
+        if (r->chunked)
+            wrong = parse_chunked(&rest, r);
+        else if (rest.length < r->content_length)
+            wrong = incomplete;
+        else {
+            bytes_append(&r->body, rest.at, (size_t)r->content_length);
+            rest = behind(rest, (size_t)r->content_length);
+        }
         r->length = (size_t)(rest.at - data);
     }
     if (wrong == incomplete && length > LENGTH_MAX + HEAD_MAX)
