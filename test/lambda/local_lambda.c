@@ -49,7 +49,6 @@
 #include <strings.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -72,7 +71,6 @@ enum {
     NAME_SIZE = 256,   /* of a request id, or of the name or ARN of a function */
     PAIRS_MAX = 256,   /* names in a query or a head; those behind them do not count */
     DATA_COLUMNS = 60, /* of a body in a trace */
-    EXPIRED_MAX = 64,  /* request ids remembered after their time-out */
     INIT_SECONDS = 10, /* from exec to the first poll */
     EXIT_MS = 2000,    /* from init/error to the exit that must follow at once */
     TERM_MS = 300      /* from SIGTERM to SIGKILL, with an extension within the runtime only */
@@ -225,7 +223,7 @@ struct invocation {
 };
 
 static struct invocation *invocations; /* oldest first */
-static struct bytes expired;           /* the last request ids that have timed out */
+static struct bytes expired;           /* the request ids that have timed out */
 static int outcome = -1; /* exit status of run and trace, when the invocation is over */
 
 /* Version 4 of RFC 9562 5.4. */
@@ -304,8 +302,6 @@ static uint64_t received_us; /* when the bytes came that are being looked at */
 static void peer_flush(struct peer *p) {
     while (p->out.length > 0) {
         ssize_t n = send(p->fd, p->out.data, p->out.length, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
         if (n < 0)
             return; /* full: poll says when; broken: reading finds out */
         bytes_drop_front(&p->out, (size_t)n);
@@ -553,8 +549,6 @@ static void read_function_log(void) {
     char data[16384];
     ssize_t n;
     while (env.log_fd >= 0 && (n = read(env.log_fd, data, sizeof data)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
         if (n < 0)
             return;
         fwrite(data, 1, (size_t)n, stderr);
@@ -683,8 +677,8 @@ static bool is_built_anew(void) {
     struct stat now;
     return env.pid != 0 && stat(settings.bootstrap, &now) == 0 &&
            access(settings.bootstrap, X_OK) == 0 &&
-           (now.st_ino != env.file.st_ino || now.st_ctim.tv_sec != env.file.st_ctim.tv_sec ||
-            now.st_ctim.tv_nsec != env.file.st_ctim.tv_nsec);
+           (now.st_ino != env.file.st_ino ||
+            memcmp(&now.st_ctim, &env.file.st_ctim, sizeof now.st_ctim) != 0);
 }
 
 static bool start_environment(void) {
@@ -756,7 +750,6 @@ static bool has_ended(void) {
 /* Lambda lets only those end by themselves who have an extension. The group first, while the process
  * id is still taken. */
 static int kill_process(void) {
-    struct rusage usage = {0};
     int status = 0;
     read_memory();
     uint64_t end_us = env.extension[0] == '\0' ? 0 : now_us() + TERM_MS * 1000;
@@ -767,9 +760,7 @@ static int kill_process(void) {
         read_function_log();
     }
     kill(-env.pid, SIGKILL);
-    while (wait4(env.pid, &status, 0, &usage) < 0 && errno == EINTR)
-        continue;
-    env.memory_kb = env.memory_kb > 0 ? env.memory_kb : (size_t)usage.ru_maxrss;
+    waitpid(env.pid, &status, 0);
     env.pid = 0;
     read_function_log();
     return status;
@@ -822,7 +813,6 @@ static void send_event(struct peer *p, struct invocation *v) {
                  text_of(&v->fields), v->deadline_ms, v->nonce, getenv("AWS_REGION"),
                  settings.function, text_of(&v->trace_id));
     reply(p, "200 OK", text_of(&fields), &v->event);
-    v->started_us = p->sent_us;
     bytes_free(&fields);
 }
 
@@ -901,6 +891,8 @@ static void next_invocation(struct peer *p, struct request *r) {
     } else {
         env.init_us = env.polled ? env.init_us : received_us - env.exec_us;
         env.polled = p->waiting = true;
+        if (env.memory_kb == 0)
+            read_memory(); /* for a process that ends before its first answer */
         if (v != NULL)
             finish(v, received_us);
     }
@@ -1349,23 +1341,20 @@ static void call_url(struct peer *p, struct request *r) {
 
 static const struct route {
     bool is_runtime;           /* whose it is */
-    enum state answer;         /* what its head leads to, of an answer */
     const char *method, *path; /* a * is one segment: the request id, the function's name */
     const char *title;         /* the heading of the Runtime API page */
     void (*serve)(struct peer *, struct request *);
 } routes[] = {
-    {true, 0, "GET", API "/runtime/invocation/next", "Next invocation", next_invocation},
-    {true, RESPONDING, "POST", API "/runtime/invocation/*/response", "Invocation response",
-     end_answer},
-    {true, RESPONDING_ERROR, "POST", API "/runtime/invocation/*/error", "Invocation error",
-     end_answer},
-    {true, 0, "POST", API "/runtime/init/error", "Initialization error", initialization_error},
-    {true, 0, "POST", EXTENSION "/register", "Register, of the Extensions API", register_extension},
-    {true, 0, "GET", EXTENSION "/event/next", "Next, of the Extensions API", next_event},
-    {false, 0, "POST", FUNCTIONS "*/invocations", "", invoke},
-    {false, 0, "GET", FUNCTIONS "*", "", configuration},
-    {false, 0, "GET", FUNCTIONS "*/configuration", "", configuration},
-    {false, 0, "PUT", FUNCTIONS "*/configuration", "", configuration}};
+    {true, "GET", API "/runtime/invocation/next", "Next invocation", next_invocation},
+    {true, "POST", API "/runtime/invocation/*/response", "Invocation response", end_answer},
+    {true, "POST", API "/runtime/invocation/*/error", "Invocation error", end_answer},
+    {true, "POST", API "/runtime/init/error", "Initialization error", initialization_error},
+    {true, "POST", EXTENSION "/register", "Register, of the Extensions API", register_extension},
+    {true, "GET", EXTENSION "/event/next", "Next, of the Extensions API", next_event},
+    {false, "POST", FUNCTIONS "*/invocations", "", invoke},
+    {false, "GET", FUNCTIONS "*", "", configuration},
+    {false, "GET", FUNCTIONS "*/configuration", "", configuration},
+    {false, "PUT", FUNCTIONS "*/configuration", "", configuration}};
 
 static bool is_method(const struct route *route, const struct request *r) {
     return strlen(route->method) == r->method_length &&
@@ -1467,7 +1456,8 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
     if (settings.mode == MODE_TRACE)
         trace_request(p, r, whole);
     if (p->serve == end_answer)
-        begin_answer(p, r, p->found->answer);
+        begin_answer(p, r,
+                     strstr(p->found->path, "/error") == NULL ? RESPONDING : RESPONDING_ERROR);
     if (p->serve == next_invocation && (r->content_length > 0 || r->chunked))
         say("the runtime sends a body with GET next: Managed Instances refuse that");
     if (r->expects_continue && !whole && !p->refused) {
@@ -1516,7 +1506,7 @@ static void peer_readable(struct peer *p) {
     static char data[1 << 17];
     ssize_t n = recv(p->fd, data, sizeof data, 0);
     received_us = now_us();
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0) { /* the other end has closed or broken the connection */
         env.poll_lost |= p->is_runtime && p->waiting && !is_lmi();
@@ -1551,8 +1541,6 @@ static void on_signal(int number) {
 
 static void time_out(struct invocation *v) {
     bytes_text(&expired, v->id);
-    if (expired.length > EXPIRED_MAX * ID_LENGTH)
-        bytes_drop_front(&expired, ID_LENGTH);
     if (!v->is_final) {
         const char *message = f("Task timed out after %u.00 seconds", settings.timeout_s);
         log_line(v, f("%s %s %s", utc("%Y-%m-%dT%H:%M:%SZ"), v->id, message));
@@ -1698,7 +1686,8 @@ static void catch_signals(void) {
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD};
     sigset_t all;
     sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, NULL); /* and ppoll lets them in */
+    sigprocmask(SIG_BLOCK, &all,
+                NULL); /* and ppoll alone lets them in: no other call meets EINTR */
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         signal(numbers[i], on_signal);
     signal(SIGPIPE, SIG_IGN);
