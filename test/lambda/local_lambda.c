@@ -539,23 +539,18 @@ static void forget(struct invocation *v) {
     free(v);
 }
 
-static void close_log(void) {
-    if (env.log_fd >= 0)
-        close(env.log_fd);
-    env.log_fd = -1;
-}
-
 static void read_function_log(void) {
     char data[16384];
     ssize_t n;
-    while (env.log_fd >= 0 && (n = read(env.log_fd, data, sizeof data)) != 0) {
+    while ((n = read(env.log_fd, data, sizeof data)) != 0) {
         if (n < 0)
             return;
         fwrite(data, 1, (size_t)n, stderr);
         if (count_served() == 1) /* or nobody knows whose it is */
             keep_log(oldest(SERVED), data, (size_t)n);
     }
-    close_log();
+    close(env.log_fd);
+    env.log_fd = -1;
 }
 
 static void read_memory(void) {
@@ -590,11 +585,10 @@ static void finish(struct invocation *v, uint64_t ended_us) {
         v->reply(v);
     } else if (v->failed && settings.mode == MODE_SERVE)
         say("invocation %s failed, and nobody waits for it: %s", v->id, text_of(&v->answer));
-    if (settings.mode == MODE_RUN) { /* exactly the response; an error in a line */
+    if (settings.mode == MODE_RUN) { /* the response, exactly, but for a terminal; or the error */
         FILE *to = v->failed ? stderr : stdout;
-        bool ended = v->answer.length > 0 && v->answer.data[v->answer.length - 1] == '\n';
         fwrite(v->answer.data, 1, v->answer.length, to);
-        if (!ended && (v->failed || isatty(STDOUT_FILENO)))
+        if (v->failed || isatty(STDOUT_FILENO))
             fputc('\n', to);
     }
     if (settings.mode == MODE_TRACE)
@@ -719,12 +713,12 @@ static bool start_environment(void) {
 }
 
 static const char *describe_exit(int status) {
-    if (!WIFSIGNALED(status))
-        return WEXITSTATUS(status) == 0
-                   ? "Runtime exited without providing a reason"
-                   : f("Runtime exited with error: exit status %d", WEXITSTATUS(status));
-    const char *name = strsignal(WTERMSIG(status)); /* Lambda has it in small letters */
-    return f("Runtime exited with error: signal: %c%s", name[0] | 0x20, name + 1);
+    const char *name = WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : NULL;
+    return name != NULL /* Lambda has it in small letters */
+               ? f("Runtime exited with error: signal: %c%s", name[0] | 0x20, name + 1)
+               : WEXITSTATUS(status) == 0
+                     ? "Runtime exited without providing a reason"
+                     : f("Runtime exited with error: exit status %d", WEXITSTATUS(status));
 }
 
 /* What an invocation gets when the process under it is gone. */
@@ -784,7 +778,8 @@ static void end_environment(const char *type, const char *reason) {
     else if (env.init_failed)
         say("%s reported an initialization error: %s", settings.bootstrap,
             text_of(&env.init_error));
-    close_log();
+    close(env.log_fd); /* which a child of the process may still have */
+    env.log_fd = -1;
     bytes_free(&env.init_error);
 }
 
@@ -904,11 +899,9 @@ static void begin_answer(struct peer *p, const struct request *r, enum state to)
     struct invocation *v = invocations;
     while (v != NULL && (v->state == QUEUED || strcmp(given, v->id) != 0))
         v = v->next;
-    size_t length;
-    const char *nonce = request_field(r, "Lambda-Runtime-Invocation-Id", &length);
-    const char *mode = request_field(r, "Lambda-Runtime-Function-Response-Mode", &length);
-    bool stale = nonce != NULL && v != NULL &&
-                 !request_field_is(r, "Lambda-Runtime-Invocation-Id", v->nonce);
+    const char *nonce = field(r, "Lambda-Runtime-Invocation-Id");
+    const char *mode = field(r, "Lambda-Runtime-Function-Response-Mode");
+    bool stale = nonce[0] != '\0' && v != NULL && strcmp(nonce, v->nonce) != 0;
     if (stale ||
         (v == NULL && strlen(given) == ID_LENGTH && strstr(text_of(&expired), given) != NULL)) {
         refuse(p, "410 Gone", "InvokeTimeout", "Invoke timeout",
@@ -921,8 +914,7 @@ static void begin_answer(struct peer *p, const struct request *r, enum state to)
     } else if (v->state != RUNNING) {
         refuse_state(p, state_name[v->state], state_name[to],
                      "answers a second time: there is one response or error, and then GET next");
-    } else if (mode != NULL &&
-               !request_field_is(r, "Lambda-Runtime-Function-Response-Mode", "streaming")) {
+    } else if (mode[0] != '\0' && strcmp(mode, "streaming") != 0) {
         refuse(p, "400 Bad Request", "InvalidFunctionResponseMode",
                "Invalid function response mode",
                "sends a Lambda-Runtime-Function-Response-Mode that is not 'streaming', its only "
@@ -933,13 +925,12 @@ static void begin_answer(struct peer *p, const struct request *r, enum state to)
     } else {
         v->state = to;
         p->answering = v;
-        if (mode == NULL || to != RESPONDING || v->reply == reply_invoked)
+        if (mode[0] == '\0' || to != RESPONDING || v->reply == reply_invoked)
             return;
         v->stream = PRELUDE;
-        if (!request_field_is(r, "Content-Type",
-                              "application/vnd.awslambda.http-integration-response")) {
-            bytes_format(&v->answer, "{\"headers\":{\"Content-Type\":%s}}",
-                         json(field(r, "Content-Type"))); /* a head that fits */
+        const char *type = field(r, "Content-Type");
+        if (strcmp(type, "application/vnd.awslambda.http-integration-response") != 0) {
+            bytes_format(&v->answer, "{\"headers\":{\"Content-Type\":%s}}", json(type));
             bytes_append(&v->answer, PRELUDE_END, sizeof PRELUDE_END - 1);
         }
     }
@@ -1274,13 +1265,12 @@ static bool reply_http(struct invocation *v, struct bytes *text) {
 
 /* The caller gets what has come of a stream: its head once the prelude is whole, all behind it. */
 static void pass_on(struct invocation *v) {
-    struct bytes *all = &v->answer, prelude = {0};
+    struct bytes *all = &v->answer;
     const char *end = memmem(text_of(all), all->length, PRELUDE_END, sizeof PRELUDE_END - 1);
     if (v->caller != NULL && v->stream == PRELUDE && end != NULL) {
-        bytes_append(&prelude, all->data, (size_t)(end - all->data));
-        bytes_drop_front(all, prelude.length + sizeof PRELUDE_END - 1);
+        struct bytes prelude = {all->data, (size_t)(end - all->data), all->capacity};
         v->stream = reply_http(v, &prelude) ? STREAM : BROKEN;
-        bytes_free(&prelude);
+        bytes_drop_front(all, prelude.length + sizeof PRELUDE_END - 1);
     }
     if (v->caller == NULL || v->stream != STREAM || all->length == 0)
         return;
@@ -1363,13 +1353,11 @@ static bool is_method(const struct route *route, const struct request *r) {
 
 /* NAME or NAME:QUALIFIER of what stands for it in a path, perhaps an ARN, and in the query. */
 static void read_function(char name[NAME_SIZE], const char *query) {
-    size_t length = strlen(name);
     const char *qualifier = strstr(query, "Qualifier="), *arn;
-    if (qualifier != NULL) {
-        qualifier += strlen("Qualifier=");
-        snprintf(name + length, NAME_SIZE - length, ":%.*s", (int)strcspn(qualifier, "&"),
-                 qualifier);
-    }
+    size_t n = strlen(name);
+    if (qualifier != NULL)
+        snprintf(name + n, NAME_SIZE - n, ":%.*s", (int)strcspn(qualifier, "&") - 10,
+                 qualifier + strlen("Qualifier="));
     decode_percent(name);
     arn = strstr(name, ":function:");
     if (arn != NULL)
@@ -1444,15 +1432,14 @@ static void trace_request(struct peer *p, const struct request *r, bool whole) {
 
 /* What can be decided, or has to be said, before the body is there. */
 static void begin_request(struct peer *p, const struct request *r, bool whole) {
-    size_t have = p->in.length - r->head_length;
     find_route(p, r);
     bool is_there =
         p->found != NULL && is_method(p->found, r) && (p->is_runtime || is_for_us(p->name));
     bool is_url =
         p->found == NULL && !p->is_runtime && strncmp(r->target, FUNCTIONS, strlen(FUNCTIONS)) != 0;
     p->serve = is_there ? p->found->serve : is_url ? call_url : refuse_route;
-    p->is_last =
-        !r->keep_alive || r->content_length > have + UNREAD_MAX || (r->expects_continue && !whole);
+    p->is_last = !r->keep_alive || r->head_length + r->content_length > p->in.length + UNREAD_MAX ||
+                 (r->expects_continue && !whole);
     if (settings.mode == MODE_TRACE)
         trace_request(p, r, whole);
     if (p->serve == end_answer)
@@ -1467,14 +1454,13 @@ static void begin_request(struct peer *p, const struct request *r, bool whole) {
 }
 
 static void end_request(struct peer *p, struct request *r) {
-    size_t length = r->length;
     p->closing = p->is_last = !r->keep_alive;
     p->is_head = r->method_length == 4 && memcmp(r->method, "HEAD", 4) == 0;
     if (!p->refused)
         p->serve(p, r);
     p->serve = NULL;
     p->refused = false;
-    bytes_drop_front(&p->in, length);
+    bytes_drop_front(&p->in, r->length);
     p->drawn = 0;
     if (p->in.length == 0 && p->in.capacity > CHUNKED_ABOVE)
         bytes_free(&p->in);
@@ -1552,14 +1538,6 @@ static void time_out(struct invocation *v) {
         end_environment("", "");
 }
 
-static void time_out_initialization(void) {
-    say("%s has not %s within %d s", settings.bootstrap,
-        env.init_failed ? "exited after init/error, as it must,"
-                        : "asked for its first event (GET " API "/runtime/invocation/next)",
-        env.init_failed ? EXIT_MS / 1000 : INIT_SECONDS);
-    end_environment("Sandbox.Timedout", "Initialization timed out after 10.00 seconds");
-}
-
 /* One time-out that is due takes place. When there is something to do next, without input. */
 static uint64_t expire(void) {
     uint64_t now = now_us(), next = UINT64_MAX;
@@ -1567,8 +1545,13 @@ static uint64_t expire(void) {
         next = peers[i].dirty ? 0 : next;
     if (env.pid != 0 && !env.polled) {
         next = next < env.init_deadline_us ? next : env.init_deadline_us;
-        if (now >= env.init_deadline_us)
-            time_out_initialization();
+        if (now >= env.init_deadline_us) {
+            say("%s has not %s within %d s", settings.bootstrap,
+                env.init_failed ? "exited after init/error, as it must,"
+                                : "asked for its first event (GET " API "/runtime/invocation/next)",
+                env.init_failed ? EXIT_MS / 1000 : INIT_SECONDS);
+            end_environment("Sandbox.Timedout", "Initialization timed out after 10.00 seconds");
+        }
     }
     for (struct invocation *v = invocations; v != NULL; v = v->next) {
         if (v->state == QUEUED)
@@ -1639,11 +1622,12 @@ static void serve(void) {
 static unsigned number_setting(const char *name, unsigned otherwise, unsigned least,
                                unsigned most) {
     const char *text = text_setting(name, NULL);
-    bool is_number = text != NULL && strspn(text, "0123456789") == strlen(text);
-    unsigned long value = is_number && strlen(text) <= 6 ? strtoul(text, NULL, 10) : ULONG_MAX;
-    if (text != NULL && (value < least || value > most))
+    unsigned value = otherwise;
+    int n = 0;
+    if (text != NULL && (sscanf(text, "%6u%n", &value, &n) != 1 || text[n] != '\0' ||
+                         value < least || value > most))
         die(f("%s is '%s', and has to be a number from %u to %u", name, text, least, most));
-    return text == NULL ? otherwise : (unsigned)value;
+    return value;
 }
 
 static void read_settings(void) {

@@ -628,22 +628,19 @@ const char *json_skip(const char *at) {
 /* Behind what opens an object or array, or behind a comma. */
 static const char *json_value(const char *at, struct bytes *name) {
     at += strspn(at, json_blanks);
-    if (name == NULL)
-        return *at == ']' ? NULL : at;
-    name->length = 0;
-    if (*at == '}')
+    if (*at == ']' || *at == '}')
         return NULL;
+    if (name == NULL)
+        return at;
+    name->length = 0;
     json_text(at, name);
-    at = json_skip(at);
-    at += strspn(at, json_blanks) + 1; /* the colon */
+    at = strchr(json_skip(at), ':') + 1;
     return at + strspn(at, json_blanks);
 }
 
 const char *json_first(const char *from, struct bytes *name) {
-    if (from != NULL)
-        from += strspn(from, json_blanks);
-    bool is_there = from != NULL && *from == (name == NULL ? '[' : '{');
-    return is_there ? json_value(from + 1, name) : NULL;
+    from = from == NULL ? "" : from + strspn(from, json_blanks);
+    return *from == (name == NULL ? '[' : '{') ? json_value(from + 1, name) : NULL;
 }
 
 const char *json_next(const char *value, struct bytes *name) {
