@@ -218,8 +218,7 @@ struct invocation {
     uint64_t started_us, deadline_us, deadline_ms; /* the last one since 1970, for the function */
     uint64_t init_us;                              /* 0: warm */
     struct bytes answer, log;
-    bool failed;   /* the answer is an error */
-    bool is_final; /* and no end of the process changes it any more */
+    bool failed; /* the answer is an error, and no end of the process changes it any more */
 };
 
 static struct invocation *invocations; /* oldest first */
@@ -254,7 +253,7 @@ static unsigned count_served(void) {
 static void fail(struct invocation *v, const char *type, const char *message) {
     bytes_free(&v->answer);
     bytes_format(&v->answer, "{\"errorType\":\"%s\",\"errorMessage\":%s}", type, json(message));
-    v->failed = v->is_final = true;
+    v->failed = true;
 }
 
 static void keep_log(struct invocation *v, const char *line, size_t length) {
@@ -560,13 +559,12 @@ static void read_memory(void) {
 
 static void report(struct invocation *v, uint64_t ended_us) {
     uint64_t us = ended_us - v->started_us;
-    const char *init =
-        v->init_us > 0 ? f("Init Duration: %.2f ms\t", (double)v->init_us / 1000) : "";
     log_line(v, f("END RequestId: %s", v->id));
     log_line(v, f("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %" PRIu64 " ms\t"
                   "Memory Size: %u MB\tMax Memory Used: %zu MB\t%s",
                   v->id, (double)us / 1000, (us + v->init_us + 999) / 1000, settings.memory_mb,
-                  (env.memory_kb + 1023) / 1024, init));
+                  (env.memory_kb + 1023) / 1024,
+                  v->init_us > 0 ? f("Init Duration: %.2f ms\t", (double)v->init_us / 1000) : ""));
     if (env.memory_kb > settings.memory_mb * (size_t)1024)
         say("%s has used more than its MEMORY of %u MB: Lambda would have ended the process "
             "(Runtime.OutOfMemory, signal: killed)",
@@ -728,7 +726,7 @@ static void conclude(struct invocation *v, const char *type, const char *reason)
         v->answer = env.init_error;
         env.init_error = (struct bytes){0};
         v->failed = true;
-    } else if (!v->is_final) {
+    } else if (!v->failed) {
         fail(v, type, f("RequestId: %s Error: %s", v->id, reason));
         log_line(v, f("RequestId: %s Error: %s\n%s", v->id, reason, type));
     }
@@ -953,8 +951,7 @@ static void end_answer(struct peer *p, struct request *r) {
     size_t limit = is_lmi() && v->state == RESPONDING_ERROR ? LMI_ERROR_MAX : RESPONSE_MAX;
     if (type[0] != '\0')
         log_line(v, f("RequestId: %s Error: the stream ended with %s", v->id, type));
-    v->failed = v->is_final =
-        v->state == RESPONDING_ERROR || (type[0] != '\0' && v->stream != WHOLE);
+    v->failed = v->state == RESPONDING_ERROR || (type[0] != '\0' && v->stream != WHOLE);
     if (r->body.length > limit) {
         fail(v, "Function.ResponseSizeTooLarge",
              f("Response payload size (%zu bytes) exceeded maximum allowed payload size (%zu "
@@ -1527,7 +1524,7 @@ static void on_signal(int number) {
 
 static void time_out(struct invocation *v) {
     bytes_text(&expired, v->id);
-    if (!v->is_final) {
+    if (!v->failed) {
         const char *message = f("Task timed out after %u.00 seconds", settings.timeout_s);
         log_line(v, f("%s %s %s", utc("%Y-%m-%dT%H:%M:%SZ"), v->id, message));
         fail(v, "Sandbox.Timedout", f("RequestId: %s Error: %s", v->id, message));

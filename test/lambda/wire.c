@@ -8,6 +8,7 @@
 #define _GNU_SOURCE 1
 #include "wire.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -106,14 +107,10 @@ static struct text trim(struct text t) {
 }
 
 /* RFC 9110 5.6.2. */
-static bool is_token_byte(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 static bool is_token(struct text t) {
     size_t n = 0;
-    while (n < t.length && is_token_byte(t.at[n]))
+    while (n < t.length && t.at[n] != '\0' &&
+           (isalnum((unsigned char)t.at[n]) || strchr("!#$%&'*+-.^_`|~", t.at[n]) != NULL))
         n++;
     return n > 0 && n == t.length;
 }
@@ -281,22 +278,16 @@ static const char *parse_head(struct text *rest, struct request *r) {
 
 /* ---- The body (RFC 9112 6 and 7.1) ---- */
 
-/* What is in extensions does not matter. */
-static const char *parse_chunk_size(struct text line, uint64_t *size) {
-    struct text digits = line;
-    cut(&line, ';', &digits);
-    if (!parse_length(digits, 16, size))
-        return "a chunk size is no hexadecimal number, or one beyond 64 MiB (RFC 9112 7.1)";
-    return NULL;
-}
-
 static const char *parse_chunked(struct text *rest, struct request *r) {
     for (;;) {
-        struct text line;
+        struct text line = {0}, digits;
         uint64_t size;
         const char *wrong = cut_line(rest, &line);
+        digits = line;
         if (wrong == NULL)
-            wrong = parse_chunk_size(line, &size);
+            cut(&line, ';', &digits); /* what is in extensions does not matter */
+        if (wrong == NULL && !parse_length(digits, 16, &size))
+            return "a chunk size is no hexadecimal number, or one beyond 64 MiB (RFC 9112 7.1)";
         if (wrong == NULL && size == 0)
             return parse_fields(rest, r, false);
         if (wrong == NULL && rest->length < size + 2)
