@@ -1,7 +1,7 @@
 /* lambda_test.c - does the local Lambda behave as Lambda does? Invokes it over sockets, and needs
- * nothing but C. Two runtimes serve: PROBE, the shipped one with test/runtime/probe.c, and this
- * program itself, which the local Lambda starts with a SCRIPT in its environment, and which then
- * does what script and events tell it, above all what no runtime should.
+ * nothing but C. Two runtimes serve: PROBE, the shipped one with test/runtime/probe.c; and this
+ * program itself, which calls the Runtime API of a process that does nothing, step by step, and so
+ * does above all what no runtime should.
  *
  * Most cases are rows of two tables: `rows`, an event or a request and what comes of it; and
  * `commands`, a command line. The others are functions: see run_cases.
@@ -123,230 +123,6 @@ static void request(int fd, const char *call, const char *fields, const struct b
     bytes_free(&all);
 }
 
-/* ---- A runtime that does as it is told ----------------------------------------------------- */
-
-/* It is told steps, with semicolons between them: a name, and what belongs to it. What becomes of
- * them it notes on its stderr. */
-
-static int lambda = -1;    /* the connection to the Runtime API that was opened last, and stays */
-static struct bytes taken; /* the last event, with its head */
-static struct bytes seen;  /* the last other reply */
-static char id[64];        /* of the last event */
-static char extra[128];    /* fields of the next answer or call */
-static unsigned ending_ms; /* so long it goes on after SIGTERM */
-
-#define note(...) dprintf(STDERR_FILENO, __VA_ARGS__)
-
-static int connect_again(void) {
-    const char *address = getenv("AWS_LAMBDA_RUNTIME_API");
-    return dial((uint16_t)strtoul(strchr(address, ':') + 1, NULL, 10));
-}
-
-static void reconnect(void) {
-    close(lambda);
-    lambda = connect_again();
-}
-
-static void see_reply(int fd, const char *name) {
-    seen.length = 0;
-    bool closed = receive(fd, &seen);
-    note("%s: %.4s%s\n", name, seen.length == 0 ? "none" : seen.data + 9, body_of(&seen));
-    if (in_head(&seen, "\r\nContent-Length: ") == NULL)
-        note("without a length\n");
-    if (closed)
-        note("and closes\n");
-}
-
-/* *NUMBER is a JSON string of so many bytes, =event the last one with its head, =environment all
- * variables, =prelude one with its end, as a chunk; and any other text is itself. */
-static void append_text(struct bytes *to, const char *text) {
-    if (strcmp(text, "=event") == 0)
-        bytes_append(to, taken.data, taken.length);
-    else if (strcmp(text, "=prelude") == 0)
-        bytes_append(to, "1a\r\n{\"statusCode\":299}\0\0\0\0\0\0\0\0\r\n", 32);
-    else if (strcmp(text, "=environment") == 0)
-        for (char **variable = environ; *variable != NULL; variable++)
-            bytes_format(to, "%s\n", *variable);
-    else if (text[0] != '*')
-        bytes_text(to, text);
-    else {
-        bytes_text(to, "\"");
-        for (unsigned long i = strtoul(text + 1, NULL, 10) - 2; i > 0; i--)
-            bytes_append(to, &(char){(char)('A' + (i * 2654435761U >> 13) % 26)}, 1);
-        bytes_text(to, "\"");
-    }
-}
-
-static void send_raw(const char *text) {
-    struct bytes all = {0};
-    append_text(&all, text);
-    send_all(lambda, all.data, all.length);
-    bytes_free(&all);
-}
-
-/* Byte by byte a response to the last event: the first lines of its head, then what is given. */
-static void begin_response(const char *rest) {
-    struct bytes all = {0};
-    lambda = connect_again();
-    bytes_format(&all, "POST " API "/invocation/%s/response HTTP/1.1\r\nHost: a\r\n%s", id, rest);
-    for (size_t i = 0; i < all.length; i++)
-        send_all(lambda, all.data + i, 1);
-    bytes_free(&all);
-}
-
-/* On a connection that stays, and no reply is waited for. */
-static void open_call(const char *method_and_target, const char *text) {
-    struct bytes body = {0};
-    append_text(&body, text);
-    lambda = connect_again();
-    request(lambda, method_and_target, extra, &body);
-    extra[0] = '\0';
-    bytes_free(&body);
-}
-
-/* On a connection of its own, with the fields that the steps before have added. */
-static void call(const char *method_and_target, const char *text) {
-    int stays = lambda;
-    open_call(method_and_target, text);
-    see_reply(lambda, strrchr(method_and_target, '/') + 1);
-    close(lambda);
-    lambda = stays;
-}
-
-/* METHOD TARGET BODY, of which the body may be left out. */
-static void call_words(const char *words, void (*by)(const char *, const char *)) {
-    char to[128];
-    size_t n = strcspn(words, " ") + 1;
-    n += strcspn(words + n, " ");
-    snprintf(to, sizeof to, "%.*s", (int)n, words);
-    by(to, words + n + (words[n] == ' '));
-}
-
-static void answer(const char *kind, const char *text) {
-    char to[160];
-    snprintf(to, sizeof to, "POST " API "/invocation/%s/%s", id, kind);
-    call(to, text);
-}
-
-static void poll_next(const char *text) {
-    open_call("GET " API "/invocation/next", text);
-}
-
-/* A line of the head of the last reply, or else of the last event. */
-static void copy_field(const char *name) {
-    const char *at = in_head(&seen, name);
-    if (at == NULL)
-        at = in_head(&taken, name);
-    snprintf(extra, sizeof extra, "%.*s\n", (int)strcspn(at, "\n"), at);
-}
-
-/* The reply to the poll, which is noted unless it is an event. */
-static bool take_event(void) {
-    char before[sizeof id];
-    taken.length = 0;
-    receive(lambda, &taken);
-    if (strncmp(taken.data, "HTTP/1.1 200 ", 13) != 0) {
-        note("next: %.4s%s\n", taken.length == 0 ? "none" : taken.data + 9, body_of(&taken));
-        return false;
-    }
-    memcpy(before, id, sizeof id);
-    sscanf(in_head(&taken, "Lambda-Runtime-Aws-Request-Id: "), "%*s %63s", id);
-    if (strcmp(before, id) == 0)
-        note("next: the same again\n");
-    return true;
-}
-
-static void on_sigterm(int number) {
-    note("signal %d\n", number);
-    sleep_ms(ending_ms);
-    _exit(0);
-}
-
-static bool await_file(const char *path) {
-    for (int i = 0; i < TRIES && access(path, F_OK) != 0; i++)
-        sleep_ms(TRY_MS);
-    return access(path, F_OK) == 0;
-}
-
-static void run_steps(char *script);
-
-/* An event may be a script, or the body of one is, that the function URL has made. */
-static void run_event(void) {
-    struct bytes script = {0};
-    const char *at = body_of(&taken);
-    at += strcspn(at, "{\""); /* behind the size of a chunk */
-    if (*at == '{')
-        at = json_member(at, "body");
-    if (at != NULL && *at == '"')
-        json_text(at, &script);
-    end_text(&script);
-    run_steps(script.data);
-    bytes_free(&script);
-}
-
-static void obey(void) {
-    for (poll_next(""); take_event(); poll_next(""))
-        run_event();
-    _exit(3);
-}
-
-static void run_step(const char *step, const char *given) {
-    if (strcmp(step, "next") == 0) {
-        poll_next("");
-        take_event();
-    } else if (strcmp(step, "poll") == 0)
-        poll_next(given);
-    else if (strcmp(step, "take") == 0)
-        take_event();
-    else if (strcmp(step, "response") == 0 || strcmp(step, "error") == 0)
-        answer(step, given);
-    else if (strcmp(step, "field") == 0)
-        snprintf(extra, sizeof extra, "%s\r\n", given);
-    else if (strcmp(step, "copy") == 0)
-        copy_field(given);
-    else if (strcmp(step, "call") == 0)
-        call_words(given, call);
-    else if (strcmp(step, "open") == 0)
-        call_words(given, open_call);
-    else if (strcmp(step, "raw") == 0)
-        send_raw(given);
-    else if (strcmp(step, "begin") == 0)
-        begin_response(given);
-    else if (strcmp(step, "reply") == 0)
-        see_reply(lambda, given);
-    else if (strcmp(step, "reconnect") == 0)
-        reconnect();
-    else if (strcmp(step, "sigterm") == 0) {
-        ending_ms = (unsigned)strtoul(given, NULL, 10);
-        signal(SIGTERM, on_sigterm);
-    } else if (strcmp(step, "sh") == 0) {
-        if (system(given) != 0)
-            note("'%s' failed\n", given);
-    } else if (strcmp(step, "await") == 0)
-        await_file(given);
-    else if (strcmp(step, "use") == 0) /* so many MB */
-        mmap(NULL, strtoul(given, NULL, 10) << 20, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    else if (strcmp(step, "pause") == 0)
-        pause();
-    else if (strcmp(step, "exit") == 0)
-        _exit((int)strtol(given, NULL, 10));
-    else if (strcmp(step, "obey") == 0)
-        obey();
-    else
-        note("no step is called '%s'\n", step);
-}
-
-static void run_steps(char *script) {
-    char *rest;
-    for (char *one = strtok_r(script, ";", &rest); one != NULL; one = strtok_r(NULL, ";", &rest)) {
-        char *step = one + strspn(one, " "), *given = step + strcspn(step, " ");
-        if (*given == ' ')
-            *given++ = '\0';
-        run_step(step, given);
-    }
-}
-
 /* ---- The local Lambda under test ----------------------------------------------------------- */
 
 struct local {
@@ -358,7 +134,7 @@ struct local {
     size_t from; /* from there on of its stderr, what is to come is looked for */
 };
 
-static const char *program, *probe, *self;
+static const char *program, *probe;
 static int passed, failed;
 
 /* One verdict; `about` is shown when it is bad. */
@@ -408,7 +184,8 @@ static void read_again(int fd, struct bytes *to) {
         exit(1);
 }
 
-/* `how` is as in a shell, NAME=value and blanks, and then "probe" or a script. */
+/* `how` is as in a shell, NAME=value and blanks, and then "probe"; or else what a process does, in
+ * front of nothing, whose runtime we are. */
 static struct local launch(const char *how, const char *mode, const char *event) {
     struct local l = {.out = memfd_create("out", MFD_CLOEXEC),
                       .err = memfd_create("err", MFD_CLOEXEC)};
@@ -426,7 +203,7 @@ static struct local launch(const char *how, const char *mode, const char *event)
     for (size_t n; n = strcspn(how, " "), memchr(how, '=', n) != NULL; how += n + 1)
         putenv(strndup(how, n));
     if (strcmp(how, "probe") != 0) {
-        setenv("BOOTSTRAP", self, 1);
+        setenv("BOOTSTRAP", "./process", 1);
         setenv("SCRIPT", how, 1);
     }
     execl(program, program, mode, event, NULL);
@@ -447,6 +224,11 @@ static const char *never_said(struct local *l, const char *text, const char *par
     }
     bytes_free(&all);
     return rest;
+}
+
+static void look_from_here(struct local *l) {
+    read_again(l->err, &l->said);
+    l->from = strlen(l->said.data);
 }
 
 static void wait_for_end(struct local *l) {
@@ -476,6 +258,8 @@ static void run(const char *command) {
 #define INVOKE "POST " FUNCTION "/invocations"
 
 static struct local served; /* the one that serves now */
+static bool is_probe;       /* and what serves in it; or else it is we */
+static bool polled;         /* and have not taken the event */
 
 static void stop(void) {
     kill(served.pid, SIGINT);
@@ -489,9 +273,236 @@ static void serve(const char *how) {
     if (served.pid != 0)
         stop();
     served = launch(how, "serve", NULL);
+    is_probe = strstr(how, "probe") != NULL;
+    polled = false;
     const char *rest = never_said(&served, "", "127.0.0.1:" AND "Ctrl-C");
     const char *at = *rest == '\0' ? strstr(served.said.data, "127.0.0.1:") : NULL;
     served.port = at == NULL ? 0 : (uint16_t)strtoul(at + 10, NULL, 10);
+}
+
+#define CLOSED "the reply ends with its connection\n"
+#define RUNS "Its Runtime API: 127.0.0.1:"
+
+/* ---- The runtime that we are ---------------------------------------------------------------- */
+
+/* It takes steps, with semicolons between them: a name, and what belongs to it. What becomes of
+ * them it notes. */
+
+static uint16_t runtime_port;
+static bool is_over;       /* the process has been killed, or is left alone */
+static int lambda = -1;    /* the connection to the Runtime API that was opened last, and stays */
+static int caller;         /* the connection of the caller, */
+static struct bytes heard; /* and what has come of its reply */
+static struct bytes taken; /* the last event, with its head */
+static struct bytes seen;  /* the last other reply */
+static struct bytes notes;
+static char id[64];     /* of the last event */
+static char extra[128]; /* fields of the next answer or call */
+
+static void see_reply(int fd, const char *name) {
+    seen.length = 0;
+    bool closed = receive(fd, &seen);
+    bytes_format(&notes, "%s: %.4s%s\n", name, seen.length == 0 ? "none" : seen.data + 9,
+                 body_of(&seen));
+    bytes_text(&notes, in_head(&seen, "\r\nContent-Length: ") == NULL ? "without a length\n" : "");
+    bytes_text(&notes, closed ? "and closes\n" : "");
+}
+
+/* *NUMBER is a JSON string of so many bytes, =prelude a prelude with its end, as a chunk; and any
+ * other text is itself. */
+static void append_text(struct bytes *to, const char *text) {
+    if (strcmp(text, "=prelude") == 0)
+        bytes_append(to, "1a\r\n{\"statusCode\":299}\0\0\0\0\0\0\0\0\r\n", 32);
+    else if (text[0] != '*')
+        bytes_text(to, text);
+    else {
+        bytes_text(to, "\"");
+        for (unsigned long i = strtoul(text + 1, NULL, 10) - 2; i > 0; i--)
+            bytes_append(to, &(char){(char)('A' + (i * 2654435761U >> 13) % 26)}, 1);
+        bytes_text(to, "\"");
+    }
+}
+
+static void send_raw(const char *text) {
+    struct bytes all = {0};
+    append_text(&all, text);
+    send_all(lambda, all.data, all.length);
+    bytes_free(&all);
+}
+
+/* Byte by byte a response to the last event: the first lines of its head, then what is given. */
+static void begin_response(const char *rest) {
+    struct bytes all = {0};
+    lambda = dial(runtime_port);
+    bytes_format(&all, "POST " API "/invocation/%s/response HTTP/1.1\r\nHost: a\r\n%s", id, rest);
+    for (size_t i = 0; i < all.length; i++)
+        send_all(lambda, all.data + i, 1);
+    bytes_free(&all);
+}
+
+/* On a connection that stays, and no reply is waited for. */
+static void open_call(const char *method_and_target, const char *text) {
+    struct bytes body = {0};
+    append_text(&body, text);
+    lambda = dial(runtime_port);
+    request(lambda, method_and_target, extra, &body);
+    extra[0] = '\0';
+    bytes_free(&body);
+}
+
+/* On a connection of its own, with the fields that the steps before have added. */
+static void call(const char *method_and_target, const char *text) {
+    int stays = lambda;
+    open_call(method_and_target, text);
+    see_reply(lambda, strrchr(method_and_target, '/') + 1);
+    close(lambda);
+    lambda = stays;
+}
+
+/* METHOD TARGET BODY, of which the body may be left out. */
+static void call_words(const char *words, void (*by)(const char *, const char *)) {
+    char to[128];
+    size_t n = strcspn(words, " ") + 1;
+    n += strcspn(words + n, " ");
+    snprintf(to, sizeof to, "%.*s", (int)n, words);
+    by(to, words + n + (words[n] == ' '));
+}
+
+static void answer(const char *kind, const char *text) {
+    char to[160];
+    snprintf(to, sizeof to, "POST " API "/invocation/%s/%s", id, kind);
+    call(to, text);
+}
+
+static void poll_next(const char *text) {
+    open_call("GET " API "/invocation/next", text);
+    polled = true;
+}
+
+/* A line of the head of the last reply, or else of the last event. */
+static void copy_field(const char *name) {
+    const char *at = in_head(&seen, name);
+    if (at == NULL)
+        at = in_head(&taken, name);
+    snprintf(extra, sizeof extra, "%.*s\n", (int)strcspn(at, "\n"), at);
+}
+
+/* The reply to the poll; false: it is no event. */
+static bool take_event(void) {
+    char before[sizeof id];
+    taken.length = 0;
+    receive(lambda, &taken);
+    polled = false;
+    bytes_format(&notes, "next: %.*s", (int)(body_of(&taken) - taken.data), taken.data);
+    const char *field = in_head(&taken, "Lambda-Runtime-Aws-Request-Id: ");
+    memcpy(before, id, sizeof id);
+    if (field != NULL && sscanf(field, "%*s %63s", id) == 1 && strcmp(before, id) == 0)
+        bytes_text(&notes, "next: the same again\n");
+    return field != NULL;
+}
+
+/* Until that has come of the caller's reply. */
+static void hear(const char *text) {
+    end_text(&heard);
+    while (strstr(heard.data, text) == NULL && receive_some(caller, &heard) > 0)
+        continue;
+}
+
+/* One child, whichever. */
+static pid_t child_of(pid_t parent) {
+    char path[64];
+    struct bytes children = {0};
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    pid_t child = read_file(path, &children) ? (pid_t)strtol(children.data, NULL, 10) : 0;
+    bytes_free(&children);
+    return child;
+}
+
+/* And waits for its end: a zombie has no memory. */
+static void kill_process(void) {
+    pid_t child = child_of(served.pid);
+    kill(child, SIGKILL);
+    for (int i = 0; i < TRIES && memory_kib(child, "status", "VmRSS") > 0; i++)
+        sleep_ms(TRY_MS);
+}
+
+static void log_text(const char *text) {
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/fd/2", (int)child_of(served.pid));
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    dprintf(fd, "%s\n", text);
+    close(fd);
+}
+
+static void run_step(const char *step, const char *given) {
+    if (strcmp(step, "poll") == 0)
+        poll_next(given);
+    else if (strcmp(step, "take") == 0)
+        take_event();
+    else if (strcmp(step, "response") == 0 || strcmp(step, "error") == 0)
+        answer(step, given);
+    else if (strcmp(step, "field") == 0)
+        snprintf(extra, sizeof extra, "%s\r\n", given);
+    else if (strcmp(step, "copy") == 0)
+        copy_field(given);
+    else if (strcmp(step, "call") == 0)
+        call_words(given, call);
+    else if (strcmp(step, "open") == 0)
+        call_words(given, open_call);
+    else if (strcmp(step, "raw") == 0)
+        send_raw(given);
+    else if (strcmp(step, "begin") == 0)
+        begin_response(given);
+    else if (strcmp(step, "reply") == 0)
+        see_reply(lambda, given);
+    else if (strcmp(step, "close") == 0)
+        close(lambda);
+    else if (strcmp(step, "hear") == 0)
+        hear(given);
+    else if (strcmp(step, "log") == 0)
+        log_text(given);
+    else if (strcmp(step, "signal") == 0) /* to the local Lambda */
+        kill(served.pid, (int)strtol(given, NULL, 10));
+    else if (strcmp(step, "kill") == 0) {
+        kill_process();
+        is_over = true;
+    } else if (strcmp(step, "leave") == 0)
+        is_over = true;
+    else if (step[0] != '\0')
+        check(false, "no step", step, given);
+}
+
+static void run_steps(const char *script) {
+    char *copy = strdup(script), *rest;
+    for (char *one = strtok_r(copy, ";", &rest); one != NULL; one = strtok_r(NULL, ";", &rest)) {
+        char *step = one + strspn(one, " "), *given = step + strcspn(step, " ");
+        if (*given == ' ')
+            *given++ = '\0';
+        run_step(step, given);
+    }
+    free(copy);
+}
+
+/* Where its process is to find the Runtime API, it says as soon as it runs. */
+static void await_process(void) {
+    const char *rest = never_said(&served, "", RUNS);
+    const char *at = *rest == '\0' ? strstr(served.said.data + served.from, RUNS) : NULL;
+    runtime_port = at == NULL ? 0 : (uint16_t)strtoul(at + strlen(RUNS), NULL, 10);
+}
+
+/* The steps of a new process, which then polls; and those of the event, when they are its words. */
+static void be_runtime(const char *first, const char *event) {
+    is_over = false;
+    if (!polled) {
+        await_process();
+        run_steps(first);
+    }
+    if (!polled && !is_over)
+        poll_next("");
+    if (!is_over && isalpha((unsigned char)event[0]) && take_event())
+        run_steps(event);
+    if (!polled && !is_over)
+        poll_next("");
 }
 
 /* ---- Exchanges: an event, and what comes of it --------------------------------------------- */
@@ -501,17 +512,19 @@ struct row {
     const char *how;   /* a local Lambda for it, as launch takes it; NULL: the one that serves */
     const char *event; /* words go to the function as a JSON string */
     const char *body;  /* parts of the reply's; NULL: the event */
-    const char *said;  /* NULL, or parts of the reply's head and of what comes on stderr */
+    const char *said;  /* NULL, or parts of the reply's head, our notes and what comes on stderr */
     const char *call;  /* NULL: the function is invoked */
     const char *fields;
     int status;         /* 0: 200 */
     const char *before; /* a command of the shell */
+    const char *first;  /* steps of a process before its first poll */
 };
 
 static void exchange(const struct row *row) {
     char status[32];
     const char *call = row->call == NULL ? INVOKE : row->call;
-    struct bytes event = {0}, reply = {0}, head = {0};
+    struct bytes event = {0}, head = {0};
+    heard.length = notes.length = 0;
     if (row->call == NULL && isalpha((unsigned char)row->event[0]))
         json_string(&event, row->event, strlen(row->event));
     else
@@ -521,30 +534,31 @@ static void exchange(const struct row *row) {
         run(row->before);
     if (row->how != NULL)
         serve(row->how);
-    else {
-        read_again(served.err, &served.said);
-        served.from = strlen(served.said.data);
-    }
-    int fd = dial(served.port);
-    request(fd, call, row->fields == NULL ? "" : row->fields, &event);
-    receive(fd, &reply);
-    close(fd);
+    else
+        look_from_here(&served);
+    caller = dial(served.port);
+    request(caller, call, row->fields == NULL ? "" : row->fields, &event);
+    if (!is_probe)
+        be_runtime(row->first == NULL ? "" : row->first, row->event);
+    if (receive(caller, &heard))
+        bytes_text(&notes, CLOSED);
+    close(caller);
     snprintf(status, sizeof status, "HTTP/1.1 %d ", row->status == 0 ? 200 : row->status);
-    const char *body = body_of(&reply);
-    check(strncmp(reply.data, status, strlen(status)) == 0, row->name, status, reply.data);
+    const char *body = body_of(&heard);
+    check(strncmp(heard.data, status, strlen(status)) == 0, row->name, status, heard.data);
     if (row->body == NULL)
         check(strcmp(body, event.data) == 0, row->name, "the event comes back", body);
     else
         check_parts(row->name, body, row->body);
-    bytes_append(&head, reply.data, (size_t)(body - reply.data));
-    const char *tail = in_head(&reply, "X-Amz-Log-Result: ");
+    bytes_append(&head, heard.data, (size_t)(body - heard.data));
+    bytes_append(&head, notes.data, notes.length);
+    const char *tail = in_head(&heard, "X-Amz-Log-Result: ");
     if (tail != NULL) /* the log, more than its base64 */
         base64_decode(&head, tail + 18, strcspn(tail + 18, "\r"));
     end_text(&head);
     const char *rest = row->said == NULL ? "" : never_said(&served, head.data, row->said);
     check(*rest == '\0', row->name, rest, served.said.data);
     bytes_free(&event);
-    bytes_free(&reply);
     bytes_free(&head);
 }
 
@@ -564,12 +578,15 @@ static void exchange(const struct row *row) {
 #define REGISTER \
     "field Lambda-Extension-Name: x; call POST " EXTENSION "/register {\"events\":[]}; "
 #define LISTEN REGISTER "copy Lambda-Extension-Identifier; open GET " EXTENSION "/event/next; "
+#define SAYS "trap 'echo signal 15' TERM" /* and goes on */
+#define ENDS "trap 'echo signal 15; exit' TERM"
 #define SIGNALLED "signal 15\n"
 #define NOT_FOUND "x-amzn-ErrorType: ResourceNotFoundException\r\n"
 #define URL_STREAM                                                                             \
     "begin Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n" \
     "Content-Type: "
 #define URL_HTTP URL_STREAM "application/vnd.awslambda.http-integration-response\r\n\r\n; "
+#define URL_BEGUN URL_HTTP "raw =prelude; raw 3\r\none\r\n; hear \r\n\r\n3\r\none\r\n; "
 #define PLAIN "Content-Type: text/plain\r\n"
 #define PNG "Content-Type: image/png\r\n"
 #define URL "POST /", PLAIN /* call and fields */
@@ -579,6 +596,8 @@ static void exchange(const struct row *row) {
 #define BUILD(version, file) \
     "printf '#!/bin/sh\\nANOTHER=" version " exec %s\\n' $PROBE >" file " && chmod 755 " file ";"
 #define BUILT "built anew: the next invocation starts it\n"
+
+#define USE "printf %0140000000d 0 >/dev/null"
 
 static const struct row rows[] = {
     /* The shipped runtime. */
@@ -655,8 +674,8 @@ static const struct row rows[] = {
      .call = "POST " FUNCTIONS "any/invocations?Qualifier=1"},
 
     /* Answers at the wrong time. */
-    {"an answer", "obey", "response 1", "1", "response: 202 {\"status\":\"OK\"}\n"},
-    {"an answer waits for the next poll", NULL, "response \"early\"; sh echo later", "\"early\"",
+    {"an answer", ":", "response 1", "1", "response: 202 {\"status\":\"OK\"}\n"},
+    {"an answer waits for the next poll", NULL, "response \"early\"; log later", "\"early\"",
      "later\n" THEN "END RequestId: "},
     {"a second answer", NULL, "response \"first\"; response \"second\"; error {}", "\"first\"",
      "response: " TRANSITION("ResponseSent", "InvocationResponse") AND "error: " TRANSITION(
@@ -691,21 +710,21 @@ static const struct row rows[] = {
      UNHANDLED AND
      "response: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (6291556 "
      "bytes).\",\"errorType\":\"RequestEntityTooLarge\"}\n" AND "error: 403 "},
-    {"an unknown response mode", "obey",
-     "field Lambda-Runtime-Function-Response-Mode: Streaming; response 1; error {}; next; exit 3",
+    {"an unknown response mode", ":",
+     "field Lambda-Runtime-Function-Response-Mode: Streaming; response 1; error {}; poll; take; kill",
      "Runtime.InvalidResponseModeHeader",
      UNHANDLED AND
      "response: 400 {\"errorMessage\":\"Invalid function response mode\",\"errorType\":"
-     "\"InvalidFunctionResponseMode\"}" AND "error: 403 " AND "next: 403 " AND
+     "\"InvalidFunctionResponseMode\"}" AND "error: 403 " AND "next: HTTP/1.1 403 " AND
      "is not 'streaming', its only value"},
     {"an answer that breaks off", NULL,
-     "begin Content-Length: 100\r\n\r\nhalf; reconnect; response \"again\"; next; exit 3",
-     "exit status 3\"}",
+     "begin Content-Length: 100\r\n\r\nhalf; close; response \"again\"; poll; take; kill",
+     "signal: killed\"}",
      UNHANDLED AND "response: " TRANSITION("InvocationResponse", "InvocationResponse") AND
-     "next: 403 " AND "broke off" AND "it can only exit" AND NOT "Max Memory Used: 0 MB"},
+     "next: HTTP/1.1 403 " AND "broke off" AND "it can only exit"},
 
     /* Requests that are wrong. */
-    {"lines that end with LF alone", "obey",
+    {"lines that end with LF alone", ":",
      "raw GET / HTTP/1.1\nHost: a\n\n; reply malformed; response \"healed\"", "\"healed\"",
      "malformed: 400 400 Bad Request: a line ends with LF alone" AND "and closes"},
     {"a head beyond 1 MB", NULL,
@@ -715,41 +734,42 @@ static const struct row rows[] = {
     {"routes that there are not", NULL,
      "call POST " API "/invocation/next; call POST /2018-06-01/nowhere; response \"there\"",
      "\"there\"", "next: 405 " AND "nowhere: 404 404 page not found\n"},
-    {"GET next with a body", "poll {}; take; response \"polled\"; obey", "", "\"polled\"",
-     "the runtime sends a body with GET next: Managed Instances refuse that"},
-    {"two polls", "obey", "response 1; poll; call GET " API "/invocation/next; take", "1",
+    {"GET next with a body", ":", "", "\"polled\"",
+     "the runtime sends a body with GET next: Managed Instances refuse that",
+     .first = "poll {}; take; response \"polled\""},
+    {"two polls", ":", "response 1; poll; call GET " API "/invocation/next", "1",
      "next: 403 " AND "one GET next at a time"},
-    {"a poll is given up", "TIMEOUT=1 obey", "response 1; poll; reconnect; sh echo gone; pause",
-     "1", "gone\n"},
+    {"a poll is given up", "TIMEOUT=1 :", "response 1; poll; close", "1"},
     {"an event for the poll that was given up", NULL, "", "Sandbox.Timedout",
      "the runtime gave up its waiting poll"},
-    {"a time-out", "TIMEOUT=1 obey", "pause", "Error: Task timed out after 1.00 seconds\"}",
+    {"a time-out", "TIMEOUT=1 :", "leave", "Error: Task timed out after 1.00 seconds\"}",
      UNHANDLED AND " Task timed out after 1.00 seconds\n" AND "REPORT"},
 
     /* Runtimes that fail to start. */
-    {"init/error twice, and a poll", NO_KEY NO_KEY "next; exit 1", "", "Runtime.APIKeyNotFound",
-     UNHANDLED AND "error: 202 " AND "error: 403 " AND "next: 403 "},
-    {"init/error without an exit", NO_KEY "pause", "", "Runtime.APIKeyNotFound",
-     UNHANDLED AND "has not exited after init/error, as it must, within 2 s"},
-    {"init/error just before the exit",
-     "sh kill -STOP $LOCAL\n(sleep .1\nkill -CONT $LOCAL) &; reconnect; raw POST " API
-     "/init/error HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n" HASTE "; exit 1",
-     "", HASTE, UNHANDLED},
-    {"init/error after the first poll", "obey",
-     "call POST " API "/init/error {}; response \"late\"", "\"late\"",
-     "error: 403 " AND "once, before GET next"},
-    {"an exit before the first poll", "exit 9", "", "exit status 9\"}",
-     UNHANDLED AND "ended before it asked for its first event"},
+    {"init/error twice, and a poll", ":", "", "Runtime.APIKeyNotFound",
+     UNHANDLED AND "error: 202 " AND "error: 403 " AND "next: HTTP/1.1 403 ",
+     .first = NO_KEY NO_KEY "poll; take; kill"},
+    {"init/error without an exit", ":", "", "Runtime.APIKeyNotFound",
+     UNHANDLED AND "has not exited 2 s after init/error: it must exit at once",
+     .first = NO_KEY "leave"},
+    {"init/error just before the exit" /* and both behind SIGSTOP */, ":", "", HASTE, UNHANDLED,
+     .first = "signal 19; open POST " API "/init/error " HASTE "; kill; signal 18"},
+    {"init/error after the first poll", ":", "call POST " API "/init/error {}; response \"late\"",
+     "\"late\"", "error: 403 " AND "once, before GET next"},
+    {"more than MEMORY", USE, "response 1", "1",
+     "has used more than its MEMORY of 128 MB: Lambda would have ended the process "
+     "(Runtime.OutOfMemory, signal: killed)\n"},
+    {"enough MEMORY", "MEMORY=256 " USE, "response 1", "1", NOT "MEMORY"},
 
     /* What runtimes may do. */
-    {"the fields of an event", "obey", "response =event",
+    {"the fields of an event", ":", "response 1", "1",
      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: " AND
      "\r\nLambda-Runtime-Aws-Tenant-Id: t\r\nLambda-Runtime-Deadline-Ms: " AND
      ":function:function\r\nLambda-Runtime-Trace-Id: Root=1\r\nDate: ",
      .fields = TRACE},
-    {"the environment", "AWS_LAMBDA_MAX_CONCURRENCY=9 obey", "response =environment",
+    {"the environment", "AWS_LAMBDA_MAX_CONCURRENCY=9 probe", "sh env",
      "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand\n" AND NOT "AWS_LAMBDA_MAX_CONCURRENCY"},
-    {"the same event again", "obey", "next; response 1", "1",
+    {"the same event again", ":", "poll; take; response 1", "1",
      "it gets the same again" AND "next: the same again\n"},
     {"a stream of the runtime's own, with an error", NULL,
      "begin Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
@@ -759,15 +779,15 @@ static const struct row rows[] = {
     {"100 Continue", NULL,
      "begin Expect: 100-continue\r\nContent-Length: 3\r\n\r\n; reply head; raw \"c\"; reply body",
      "\"c\"", "head: 100 " AND "body: 202 "},
-    {"an event of 2,049 bytes", "next; response =event; next", "*2049",
-     "\r\nTransfer-Encoding: chunked\r\n"},
-    {"an event of 2,048 bytes", "next; response =event; next", "*2048",
-     "\r\nContent-Length: 2048\r\n"},
+    {"an event of 2,049 bytes", ":", "*2049", "1", "\r\nTransfer-Encoding: chunked\r\n",
+     .first = "poll; take; response 1"},
+    {"an event of 2,048 bytes", ":", "*2048", "1", "\r\nContent-Length: 2048\r\n",
+     .first = "poll; take; response 1"},
 
     /* Managed Instances. */
-    {"workers: a second answer", "CONCURRENCY=1 TIMEOUT=900 obey", "response twice; response 2",
+    {"workers: a second answer", "CONCURRENCY=1 TIMEOUT=900 :", "response twice; response 2",
      "twice", "response: 400 "},
-    {"workers: empty fields", NULL, "response =event",
+    {"workers: empty fields", NULL, "response 1", "1",
      "Content-Type: \r\n" AND "Client-Context: \r\n" AND "Cognito-Identity: \r\n"},
     {"workers: an error of 1 MB", NULL, "error *1048576", "",
      UNHANDLED AND "Content-Length: 1048576\r\n" AND "error: 202 "},
@@ -775,27 +795,26 @@ static const struct row rows[] = {
      "error: 413 {\"errorMessage\":\"Exceeded maximum allowed payload size (1048576 bytes)." AND
      "and closes\n"},
     {"workers: a response of 6 MB", NULL, "response *6291556", "", "Content-Length: 6291556\r\n"},
-    {"workers: their process ends", NULL, "exit 1", "Runtime.ExitError"},
-    {"workers: a time-out", "CONCURRENCY=1 TIMEOUT=1 obey", "sh sleep 2; response 1",
-     "Task timed out after 1.00"},
-    {"workers: the late answer", NULL, "response 2", "2", "response: 410 "},
+    {"workers: their process ends", NULL, "kill", "Runtime.ExitError"},
+    {"workers: a late answer", "CONCURRENCY=1 TIMEOUT=1 :", "hear timed out; response 1",
+     "Task timed out after 1.00", "response: 410 "},
+    {"workers: the process goes on", NULL, "response 2", "2"},
 
     /* Extensions within the runtime. */
-    {"an extension", LISTEN "obey", "response 1", "1",
-     "register: 200 {\"functionName\":\"function\",\"functionVersion\":\"$LATEST\"}\n"},
-    {"an extension that asks for no event", REGISTER "obey", "response 1", "1",
-     "Lambda's initialization waits for that"},
-    {"extensions that are refused",
-     "call POST " EXTENSION "/register {}; call GET " EXTENSION "/event/next; "
-     "field Lambda-Extension-Name: x; "
-     "call POST " EXTENSION "/register {\"events\":[\"SHUTDOWN\"]}; " LISTEN REGISTER "obey",
-     REGISTER "response 1", "1",
+    {"an extension that asks for no event", ":", "response 1", "1",
+     "Lambda's initialization waits for that", .first = REGISTER},
+    {"extensions that are refused", ":", REGISTER "response 1", "1",
      "Extension.InvalidExtensionName\"}" AND
      "next: 403 {\"errorMessage\":\"Lambda-Extension-Identifier must be the one that came with "
      "register\",\"errorType\":\"Extension.UnknownExtensionIdentifier\"}" AND
      "Extension.InvalidEventType\"}" AND "Extension.InvalidExtensionState\"}" AND
-     "Extension.RegistrationClosed\"}"},
-    {"an extension, and then", "sigterm 0; " LISTEN "obey", "response 1", "1"},
+     "Extension.RegistrationClosed\"}",
+     .first = "call POST " EXTENSION "/register {}; call GET " EXTENSION "/event/next; "
+              "field Lambda-Extension-Name: x; "
+              "call POST " EXTENSION "/register {\"events\":[\"SHUTDOWN\"]}; " LISTEN REGISTER},
+    {"an extension", ENDS, "response 1", "1",
+     "register: 200 {\"functionName\":\"function\",\"functionVersion\":\"$LATEST\"}\n",
+     .first = LISTEN},
     {"SIGTERM after a change of the configuration", NULL, "{\"Environment\":{\"Variables\":{}}}",
      "", SIGNALLED, PUT_CONFIGURATION},
 
@@ -823,7 +842,7 @@ static const struct row rows[] = {
      NULL, 404},
 
     /* Answers as responses of the function URL. */
-    {"URL: a response with all its members", "obey",
+    {"URL: a response with all its members", ":",
      "response {\"statusCode\":201,\"headers\":{\"X-A\":\"b\",\"n\":1,\"Date\":\"\"},\"cookies\":"
      "[\"a=1\",\"b=2\"],\"more\":[{}],\"isBase64Encoded\":true,\"body\":\"aGk=\"}",
      "hi",
@@ -847,13 +866,19 @@ static const struct row rows[] = {
     {"URL: a body that is no base64", NULL,
      "response {\"statusCode\":200,\"body\":\"*\",\"isBase64Encoded\":true}", "", NULL, URL, 502},
     {"URL: the function fails", NULL, "error " HASTE, "Internal Server Error", HASTE, URL, 502},
-    {"URL: the process ends", NULL, "exit 1", "Internal Server Error", "Runtime.ExitError", URL,
-     502},
+    {"URL: the process ends", NULL, "kill", "Internal Server Error", "Runtime.ExitError", URL, 502},
     {"URL: a stream", NULL,
      URL_STREAM "text/css\r\n\r\n3\r\none\r\n; raw 3\r\ntwo\r\n0\r\n\r\n; reply url",
      "one" THEN "two" THEN "0\r\n\r\n", "\r\nContent-Type: text/css\r\n", URL},
     {"URL: a stream without the end of its head", NULL,
      URL_HTTP "raw 2\r\n{}\r\n0\r\n\r\n; reply url", "", NULL, URL, 502},
+    {"URL: a stream of which the first piece is heard", NULL,
+     URL_BEGUN "raw 3\r\ntwo\r\n0\r\n\r\n; reply url", "\r\ntwo\r\n0\r\n\r\n",
+     "\r\nTransfer-Encoding: chunked\r\n" AND NOT CLOSED, URL, 299},
+    {"URL: and which ends with an error", NULL,
+     URL_BEGUN "raw 0\r\nLambda-Runtime-Function-Error-Type: a\r\n\r\n; reply url", NOT "0\r\n\r\n",
+     CLOSED, URL, 299},
+    {"URL: and which breaks off", NULL, URL_BEGUN "kill", NOT "0\r\n\r\n", CLOSED, URL, 299},
 
     /* Requests of another form. */
     {"HTTP/1.0, which is told that the connection ends", "probe", "1", NULL,
@@ -868,17 +893,15 @@ static const struct row rows[] = {
      .call = "GET http:///" FUNCTION},
 
     /* The configuration as coldstart.sh changes it; the function shows what it got. */
-    {"no variables", "obey", "", "\"Environment\":{\"Variables\":{}},", .call = GET_CONFIGURATION},
-    {"before the change", NULL, "response =environment",
-     "AWS_LAMBDA_RUNTIME_API=", "Init Duration: "},
+    {"no variables", "probe", "", "\"Environment\":{\"Variables\":{}},", .call = GET_CONFIGURATION},
+    {"before the change", NULL, "sh env", "AWS_LAMBDA_RUNTIME_API=", "Init Duration: "},
     {"the change", NULL,
      "{\"Environment\": {\"Variables\": {\"A\": \"1\", "
      "\"CHANGED\" : \"\\u00e9\\ud83d\\ude00\\\"\\n\"}}}",
      "{\"FunctionName\":\"function\",\"State\":\"Active\",\"LastUpdateStatus\":"
      "\"Successful\",\"Environment\":{\"Variables\":{\"A\": \"1\", ",
      .call = PUT_CONFIGURATION},
-    {"another cold start", NULL, "response =environment", "\nA=1\n" AND "\nCHANGED=é😀\"\n\n",
-     "Init Duration: "},
+    {"another cold start", NULL, "sh env", "\nA=1\n" AND "\nCHANGED=é😀\"\n\n", "Init Duration: "},
     {"variables that are no JSON", NULL, "{\"Environment\":{\"Variables\":{}}", "", NULL,
      PUT_CONFIGURATION, NULL, 400},
     {"which changes nothing", NULL, "", "\"CHANGED\" : ", "x-amzn-RequestId: ", GET_CONFIGURATION},
@@ -968,11 +991,8 @@ static const struct command {
     {"run without JSON", "probe", "run", "[1", 0, "[1",
      "local_lambda: the event is no JSON, and the function gets it all the same; Lambda would "
      "refuse it with 400 InvalidRequestContentException: Unexpected end-of-input at [line: 1, "},
-    {"run: more than MEMORY", "next; use 130; response 1; next", "run", "1", 0, "1",
-     "has used more than its MEMORY of 128 MB: Lambda would have ended the process "
-     "(Runtime.OutOfMemory, signal: killed)\n"},
-    {"run: enough MEMORY", "MEMORY=256 next; use 130; response 1; next", "run", "1", 0, "1",
-     NOT "MEMORY"},
+    {"an exit before the first poll", "exit 9", "run", "1", 1, "",
+     "ended before it asked for its first event" THEN "exit status 9\"}"},
     {"an unknown mode", "probe", "walk", NULL, 1, "", "local_lambda: usage: "},
     {"a wrong PORT", "PORT=65536 probe", "serve", NULL, 1, "",
      "PORT is '65536', and has to be a number from 0 to 65535"},
@@ -1033,13 +1053,13 @@ static void run_commands(void) {
 
 /* Between the chunks another call is answered, so each has arrived before the next goes out. */
 static void chunks_in_time(void) {
-    struct local l =
-        launch("next; begin transfer-encoding: chunked\r\n\r\n; " MEANWHILE
-               "raw 3\r\nabc\r\n; " MEANWHILE "raw 4\r\ndefg\r\n0\r\n\r\n; reply response; "
-               "call POST " API "/invocation/x/error 1; next",
-               "trace", "1");
-    wait_for_end(&l);
-    const char *printed = l.printed.data, *first = strstr(printed, " µs  > 3\\r\\nabc\\r\\n "),
+    served = launch(":", "trace", "1");
+    await_process();
+    run_steps("poll; take; begin transfer-encoding: chunked\r\n\r\n; " MEANWHILE
+              "raw 3\r\nabc\r\n; " MEANWHILE "raw 4\r\ndefg\r\n0\r\n\r\n; reply response; "
+              "call POST " API "/invocation/x/error 1; poll");
+    wait_for_end(&served);
+    const char *printed = served.printed.data, *first = strstr(printed, " µs  > 3\\r\\nabc\\r\\n "),
                *second = strstr(printed, " µs  > 4\\r\\ndefg\\r\\n0\\r\\n\\r\\n ");
     check(first != NULL && second != NULL && memcmp(first - 9, second - 9, 9) < 0, "trace",
           "each chunk has its time", printed);
@@ -1047,49 +1067,10 @@ static void chunks_in_time(void) {
                 " µs  > POST " THEN "> transfer-encoding: " THEN "the head ends\n" THEN
                 " µs  > 3\\r\\nabc" THEN "> POST " API "/invocation/x/error" THEN
                 "< HTTP/1.1 400 ");
-    discard(&l);
-}
-
-/* ---- What is more than an exchange --------------------------------------------------------- */
-
-/* The function goes on only when its first piece has arrived. What breaks off has no end. */
-static void stream_as_it_is_written(void) {
-    static const char *const ends[] = {
-        "raw 3\r\ntwo\r\n0\r\n\r\n; reply url", "exit 1",
-        "raw 0\r\nLambda-Runtime-Function-Error-Type: a\r\n\r\n; reply url"};
-    serve("obey");
-    for (size_t i = 0; i < 3; i++) {
-        struct bytes script = {0}, all = {0};
-        int fd = dial(served.port);
-        bytes_format(&script, URL_HTTP "raw =prelude; raw 3\r\none\r\n; await go; %s", ends[i]);
-        request(fd, URL, &script);
-        end_text(&all);
-        while (strstr(all.data, "\r\n\r\n3\r\none\r\n") == NULL && receive_some(fd, &all) > 0)
-            continue;
-        check_parts("URL: a stream streams", all.data,
-                    "HTTP/1.1 299 " AND "\r\nTransfer-Encoding: chunked\r\n" AND NOT "two");
-        run("touch go");
-        check(receive(fd, &all) == (i > 0), "URL", "only what breaks off is closed", all.data);
-        check_parts("URL: the end of a stream", all.data,
-                    i == 0 ? "two" THEN "0\r\n\r\n" : NOT "0\r\n\r\n");
-        run("rm go");
-        close(fd);
-        bytes_free(&script);
-        bytes_free(&all);
-    }
+    discard(&served);
 }
 
 /* ---- Processes ----------------------------------------------------------------------------- */
-
-/* One child, whichever. */
-static pid_t child_of(pid_t parent) {
-    char path[64];
-    struct bytes children = {0};
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
-    pid_t child = read_file(path, &children) ? (pid_t)strtol(children.data, NULL, 10) : 0;
-    bytes_free(&children);
-    return child;
-}
 
 /* An orphan comes to us, as a zombie when it is dead. */
 static bool is_gone(pid_t pid) {
@@ -1101,19 +1082,20 @@ static bool is_gone(pid_t pid) {
 
 /* How an environment ends that has an event, on a signal to the local Lambda. */
 static const struct ending {
-    const char *name, *how;
+    const char *name, *how, *first;
     int signal;
     uint64_t least_us;
     const char *said;
-} endings[] = {{"SIGINT", "obey", SIGINT, 0, ""},
-               {"SIGTERM", "obey", SIGTERM, 0, ""},
-               {"SIGKILL", "obey", SIGKILL, 0, ""},
-               {"SIGTERM at Ctrl-C", "sigterm 0; " LISTEN "obey", SIGINT, 0, SIGNALLED},
-               {"SIGKILL after it", "sigterm 20000; " LISTEN "obey", SIGINT, 300000, SIGNALLED},
-               {"no SIGTERM without an extension", "sigterm 0; obey", SIGINT, 0, NOT SIGNALLED}};
+} endings[] = {{"SIGINT", ":", "", SIGINT, 0, ""},
+               {"SIGTERM", ":", "", SIGTERM, 0, ""},
+               {"SIGKILL", ":", "", SIGKILL, 0, ""},
+               {"SIGTERM at Ctrl-C", ENDS, LISTEN, SIGINT, 0, SIGNALLED},
+               {"SIGKILL after it", SAYS, LISTEN, SIGINT, 300000, SIGNALLED},
+               {"no SIGTERM without an extension", ENDS, "", SIGINT, 0, NOT SIGNALLED}};
 
 static void end_environment(const struct ending *e) {
-    exchange(&(struct row){e->name, e->how, "sh echo busy; pause", "", "busy\n", NULL, ASYNC, 202});
+    exchange(
+        &(struct row){e->name, e->how, "leave", "", NULL, NULL, ASYNC, 202, .first = e->first});
     pid_t child = child_of(served.pid);
     uint64_t begin = now_us();
     kill(served.pid, e->signal);
@@ -1161,20 +1143,19 @@ static int receive_by_all(int *lost) {
 
 /* All events wait until all have begun. A victim is killed then, and loses its own. */
 static void all_at_once(const char *name, pid_t victim) {
-    char file[8];
+    static const char begun[] = "at 0\n" AND "at 1\n" AND "at 2\n" AND "at 3\n" AND "at 4\n" AND
+                                "at 5\n" AND "at 6\n" AND "at 7\n";
     int lost = 0;
-    invoke_by_all("\"sh cd $FOLDER; >at.%d; until [ -e go ] || [ $((n += 1)) -gt 2000 ]; "
-                  "do sleep .01; done; printf %d\"");
-    for (int i = 0; i < CLIENTS; i++) {
-        snprintf(file, sizeof file, "at.%d", i);
-        check(await_file(file), name, "all have begun", served.said.data);
-    }
+    look_from_here(&served);
+    invoke_by_all(
+        "\"sh cd $FOLDER; echo at %d >&2; until [ -e go ]; do sleep .01; done; printf %d\"");
+    check(*never_said(&served, "", begun) == '\0', name, "all have begun", served.said.data);
     if (victim != 0)
         kill(victim, SIGKILL);
     run("touch go");
     int right = receive_by_all(&lost);
     check(lost == (victim != 0) && right == CLIENTS - lost, name, "answers", served.said.data);
-    run("rm go at.*");
+    run("rm go");
 }
 
 static void workers_of_the_shipped_runtime(void) {
@@ -1208,16 +1189,16 @@ static void no_growth(const char *name, const char *how) {
 }
 
 static void run_cases(void) {
-    struct local patient = launch("pause", "run", "1"); /* takes 10 s: meanwhile … */
+    struct local patient = launch(":", "run", "1"); /* takes 10 s: meanwhile … */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         exchange(&rows[i]);
     json_or_none();
-    stream_as_it_is_written();
     stop();
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         end_environment(&endings[i]);
     workers_of_the_shipped_runtime();
     run_commands();
+    stop();
     chunks_in_time();
     no_growth("load", "probe");
     no_growth("load for workers", "CONCURRENCY=8 probe");
@@ -1230,14 +1211,6 @@ static void run_cases(void) {
 
 int main(int count, char **arguments) {
     char folder[150];
-    if (getenv("SCRIPT") != NULL) {
-        snprintf(folder, sizeof folder, "%d", (int)getppid());
-        setenv("LOCAL", folder, 1);
-        lambda = connect_again();
-        if (chdir(getenv("FOLDER")) == 0)
-            run_steps(getenv("SCRIPT"));
-        return 3;
-    }
     snprintf(folder, sizeof folder, "%s/lambda_test.XXXXXX", temporary_folder());
     if (count != 3 || mkdtemp(folder) == NULL) {
         fprintf(stderr, "usage: lambda_test LOCAL_LAMBDA PROBE\n");
@@ -1247,13 +1220,14 @@ int main(int count, char **arguments) {
     alarm(ALL_S);
     program = realpath(arguments[1], NULL);
     probe = realpath(arguments[2], NULL);
-    self = realpath("/proc/self/exe", NULL);
     if (program == NULL || probe == NULL || chdir(folder) != 0 ||
         setenv("FOLDER", realpath(".", NULL), 1) != 0 || setenv("PROBE", probe, 1) != 0) {
         perror("lambda_test");
         return 2;
     }
     run("echo '\"from a file\"' >event");
+    run("printf '#!/bin/sh\neval \"$SCRIPT\"\necho \"" RUNS "${AWS_LAMBDA_RUNTIME_API#*:}\"\n"
+        "while :; do sleep 9; done\n' >process; chmod 755 process");
     run_cases();
     run("rm -r \"$FOLDER\"");
     printf("%d passed, %d failed\n", passed, failed);
