@@ -386,7 +386,8 @@ static pid_t child_of(pid_t parent) {
 /* And waits for its end: a zombie has no memory. */
 static void kill_process(void) {
     pid_t child = child_of(served.pid);
-    kill(child, SIGKILL);
+    if (child != 0)
+        kill(child, SIGKILL);
     for (int i = 0; i < TRIES && memory_kib(child, "status", "VmRSS") > 0; i++)
         sleep_ms(TRY_MS);
 }
@@ -559,16 +560,12 @@ static const struct row rows[] = {
     {"echo", "probe", "{\"text\":\"Hello\"}", NULL,
      "X-Amz-Executed-Version: $LATEST\r\n" AND "Init Duration: "},
     {"no event", NULL, "", "{}"},
-    {"MEMORY", "MEMORY=256 probe", "1", NULL, "Memory Size: 256 MB"},
     {"the function fails", "probe", "fail Function.Refused it said \"no\"",
      "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],"
      "\"errorMessage\":\"it said \\\\\\\"no\\\\\\\"\"}",
      UNHANDLED},
     {"the process is killed", NULL, "crash", "Error: Runtime exited with error: signal: killed\"}",
      UNHANDLED AND "Runtime.ExitError" AND "END RequestId"},
-    {"and a fresh one serves", NULL, "2", NULL},
-    {"an initialization error", "PROBE_FAIL=1 probe", "1", "\"errorType\":\"Function.NoDatabase\"",
-     UNHANDLED},
     {"an initialization error before any event", "PROBE_FAIL=1 probe", "", "",
      "reported an initialization error: {", "GET " FUNCTION},
     {"and the next one", NULL, "2", "\"errorType\":\"Function.NoDatabase\""},
@@ -600,13 +597,8 @@ static const struct row rows[] = {
     {"no JSON in a DryRun", NULL, "01", "", NULL, NULL, DRY_RUN, 400},
 
     /* The names of a function. */
-    {"its name", "FUNCTION=hello probe", "1", "1", .call = "POST " FUNCTIONS "hello/invocations"},
-    {"its version", NULL, "1", "1",
-     .call = "POST " FUNCTIONS "hello/invocations?Qualifier=%24LATEST"},
-    {"its version in the path", NULL, "1", "1",
+    {"its version in the path", "FUNCTION=hello probe", "1", "1",
      .call = "POST " FUNCTIONS "hello%3A$LATEST/invocations"},
-    {"a partial ARN", NULL, "1", "1",
-     .call = "POST " FUNCTIONS "123456789012:function:hello/invocations"},
     {"an ARN", NULL, "1", "1",
      .call = "POST " FUNCTIONS "arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Ahello"
              "/invocations?Qualifier=$LATEST"},
@@ -697,8 +689,6 @@ static const struct row rows[] = {
     {"a poll is given up", "TIMEOUT=1 :", "response 1; poll; close", "1"},
     {"an event for the poll that was given up", NULL, "", "Sandbox.Timedout",
      "the runtime gave up its waiting poll"},
-    {"a time-out", "TIMEOUT=1 :", "leave", "Error: Task timed out after 1.00 seconds\"}",
-     UNHANDLED AND " Task timed out after 1.00 seconds\n" AND "REPORT"},
 
     /* Runtimes that fail to start. */
     {"init/error twice, and a poll", ":", "", "Runtime.APIKeyNotFound",
@@ -714,7 +704,7 @@ static const struct row rows[] = {
     {"more than MEMORY", USE, "response 1", "1",
      "has used more than its MEMORY of 128 MB: Lambda would have ended the process "
      "(Runtime.OutOfMemory, signal: killed)\n"},
-    {"enough MEMORY", "MEMORY=256 " USE, "response 1", "1", NOT "MEMORY"},
+    {"enough MEMORY", "MEMORY=256 " USE, "response 1", "1", "Memory Size: 256 MB" AND NOT "MEMORY"},
 
     /* What runtimes may do. */
     {"the fields of an event", ":", "response 1", "1",
@@ -751,7 +741,8 @@ static const struct row rows[] = {
     {"workers: a response of 6 MB", NULL, "response *6291556", "", "Content-Length: 6291556\r\n"},
     {"workers: their process ends", NULL, "kill", "Runtime.ExitError"},
     {"workers: a late answer", "CONCURRENCY=1 TIMEOUT=1 :", "hear timed out; response 1",
-     "Task timed out after 1.00", "response: 410 "},
+     "Error: Task timed out after 1.00 seconds\"}",
+     " Task timed out after 1.00 seconds\n" AND "response: 410 "},
     {"workers: the process goes on", NULL, "response 2", "2"},
 
     /* Extensions within the runtime. */
@@ -769,8 +760,6 @@ static const struct row rows[] = {
     {"an extension", ENDS, "response 1", "1",
      "register: 200 {\"functionName\":\"function\",\"functionVersion\":\"$LATEST\"}\n",
      .first = LISTEN},
-    {"SIGTERM after a change of the configuration", NULL, "{\"Environment\":{\"Variables\":{}}}",
-     "", SIGNALLED, PUT_CONFIGURATION},
 
     /* Requests to the function URL, as events. */
     {"URL: path and query as they came", "probe", "",
@@ -819,7 +808,6 @@ static const struct row rows[] = {
      "response {\"statusCode\":200,\"headers\":{\"a\":\"\\r\\nb\"}}", "", NULL, URL, 502},
     {"URL: a body that is no base64", NULL,
      "response {\"statusCode\":200,\"body\":\"*\",\"isBase64Encoded\":true}", "", NULL, URL, 502},
-    {"URL: the function fails", NULL, "error " HASTE, "Internal Server Error", HASTE, URL, 502},
     {"URL: the process ends", NULL, "kill", "Internal Server Error", "Runtime.ExitError", URL, 502},
     {"URL: a stream", NULL,
      URL_STREAM "text/css\r\n\r\n3\r\none\r\n; raw 3\r\ntwo\r\n0\r\n\r\n; reply url",
@@ -848,7 +836,6 @@ static const struct row rows[] = {
 
     /* The configuration as coldstart.sh changes it; the function shows what it got. */
     {"no variables", "probe", "", "\"Environment\":{\"Variables\":{}},", .call = GET_CONFIGURATION},
-    {"before the change", NULL, "sh env", "AWS_LAMBDA_RUNTIME_API=", "Init Duration: "},
     {"the change", NULL,
      "{\"Environment\": {\"Variables\": {\"A\": \"1\", "
      "\"CHANGED\" : \"\\u00e9\\ud83d\\ude00\\\"\\n\"}}}",
@@ -862,7 +849,6 @@ static const struct row rows[] = {
     {"the state of the function", NULL, "",
      "\"Configuration\":{\"State\":\"Active\",\"LastUpdateStatus\":\"Successful\"}}",
      "x-amzn-RequestId: ", "GET " FUNCTION},
-    {"no such method", NULL, "", "", NULL, "DELETE " FUNCTION "/configuration", NULL, 405},
 
     /* Builds while it serves. */
     {"before the build", "CONCURRENCY=16 BOOTSTRAP=./bootstrap probe", "another", "old",
@@ -897,24 +883,18 @@ static void json_or_none(void) {
                  {"-", 0},
                  {"1.", 0},
                  {"1.5e", 0},
-                 {"+1", 0},
-                 {"'a'", 0},
                  {"\"a", 0},
                  {"\"\\x\"", 0},
                  {"\"\\u00g0\"", 0},
                  {"\"\t\"", 0},
                  {"\"\xc3\"", 0},
                  {"[1,]", 3},
-                 {"[1 2]", 3},
                  {"[1}", 2},
                  {"[", 1},
                  {"{\"a\"}", 4},
                  {"{\"a\":1,}", 7},
                  {"{1:2}", 1},
-                 {"{\"a\":1]", 6},
-                 {"{\"a\",1}", 4},
-                 {"{}{}", 2},
-                 {"{\"a\":\"b\":1}", 8}};
+                 {"{\"a\":1]", 6}};
     for (size_t i = 0, at; i < sizeof texts / sizeof *texts; i++) {
         bool valid = json_is_valid(texts[i].text, strlen(texts[i].text), &at);
         check(texts[i].wrong < 0 ? valid : !valid && at == (size_t)texts[i].wrong, "JSON",
