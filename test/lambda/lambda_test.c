@@ -26,7 +26,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -41,11 +40,6 @@ enum {
 };
 
 #define API "/2018-06-01/runtime"
-
-static void sleep_ms(unsigned ms) {
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000},
-              NULL);
-}
 
 /* ---- A client of HTTP/1.1 ----------------------------------------------------------------- */
 
@@ -212,7 +206,7 @@ static const char *never_said(const char *text, const char *parts) {
     struct bytes all = {0};
     const char *rest = parts;
     for (int i = 0; i < TRIES && (i == 0 || *rest != '\0'); i++) {
-        sleep_ms(i == 0 ? 0 : TRY_MS);
+        usleep(i == 0 ? 0 : TRY_MS * 1000);
         read_text("err", &served.said);
         all.length = 0;
         bytes_format(&all, "%s%s", text, served.said.data);
@@ -221,6 +215,13 @@ static const char *never_said(const char *text, const char *parts) {
     }
     bytes_free(&all);
     return rest;
+}
+
+/* The number behind that; 0: it is not said. */
+static uint16_t said_port(const char *before) {
+    const char *rest = never_said("", before);
+    const char *at = *rest == '\0' ? strstr(served.said.data, before) : NULL;
+    return at == NULL ? 0 : (uint16_t)strtoul(at + strlen(before), NULL, 10);
 }
 
 static void wait_for_end(void) {
@@ -252,12 +253,11 @@ static void serve(const char *how) {
     launch(how, "serve", NULL);
     is_probe = strstr(how, "probe") != NULL;
     polled = false;
-    const char *rest = never_said("", "127.0.0.1:" AND "Ctrl-C");
-    const char *at = *rest == '\0' ? strstr(served.said.data, "127.0.0.1:") : NULL;
-    served.port = at == NULL ? 0 : (uint16_t)strtoul(at + 10, NULL, 10);
+    served.port = said_port("serves at http://127.0.0.1:");
 }
 
 #define CLOSED "the reply ends with its connection\n"
+#define NEXT "GET " API "/invocation/next"
 #define RUNS "Its Runtime API: 127.0.0.1:"
 
 /* ---- The runtime that we are ---------------------------------------------------------------- */
@@ -326,6 +326,7 @@ static void open_call(const char *words) {
     append_text(&body, words + n + (words[n] == ' '));
     lambda = dial(runtime_port);
     request(lambda, called, extra, &body);
+    polled |= strcmp(called, NEXT) == 0;
     extra[0] = '\0';
     bytes_free(&body);
 }
@@ -343,11 +344,6 @@ static void answer(const char *kind, const char *text) {
     char words[1000];
     snprintf(words, sizeof words, "POST " API "/invocation/%s/%s %s", id, kind, text);
     call(words);
-}
-
-static void poll_next(void) {
-    open_call("GET " API "/invocation/next");
-    polled = true;
 }
 
 /* A line of the head of the last reply. */
@@ -383,18 +379,23 @@ static pid_t child_of(pid_t parent) {
     return child;
 }
 
-/* And waits for its end: a zombie has no memory. */
+/* Within a while. A zombie has no memory. */
+static bool is_gone(pid_t pid) {
+    for (int i = 0; i < TRIES && memory_kib(pid, "status", "VmRSS") > 0; i++)
+        usleep(TRY_MS * 1000);
+    return memory_kib(pid, "status", "VmRSS") == 0;
+}
+
 static void kill_process(void) {
     pid_t child = child_of(served.pid);
     if (child != 0)
         kill(child, SIGKILL);
-    for (int i = 0; i < TRIES && memory_kib(child, "status", "VmRSS") > 0; i++)
-        sleep_ms(TRY_MS);
+    is_over = is_gone(child);
 }
 
 static void run_step(const char *step, const char *given) {
     if (strcmp(step, "poll") == 0)
-        poll_next();
+        open_call(NEXT);
     else if (strcmp(step, "take") == 0)
         take_event();
     else if (strcmp(step, "response") == 0 || strcmp(step, "error") == 0)
@@ -419,10 +420,9 @@ static void run_step(const char *step, const char *given) {
         hear(given);
     else if (strcmp(step, "signal") == 0) /* to the local Lambda */
         kill(served.pid, (int)strtol(given, NULL, 10));
-    else if (strcmp(step, "kill") == 0) {
+    else if (strcmp(step, "kill") == 0)
         kill_process();
-        is_over = true;
-    } else if (strcmp(step, "leave") == 0)
+    else if (strcmp(step, "leave") == 0)
         is_over = true;
     else if (step[0] != '\0')
         check(false, "no step", step, given);
@@ -439,26 +439,19 @@ static void run_steps(const char *script) {
     free(copy);
 }
 
-/* Where its process is to find the Runtime API, it says as soon as it runs. */
-static void await_process(void) {
-    const char *rest = never_said("", RUNS);
-    const char *at = *rest == '\0' ? strstr(served.said.data, RUNS) : NULL;
-    runtime_port = at == NULL ? 0 : (uint16_t)strtoul(at + strlen(RUNS), NULL, 10);
-}
-
 /* The steps of a new process, which then polls; and those of the event, when they are its words. */
 static void be_runtime(const char *first, const char *event) {
     is_over = false;
     if (!polled) {
-        await_process();
+        runtime_port = said_port(RUNS);
         run_steps(first);
     }
     if (!polled && !is_over)
-        poll_next();
+        open_call(NEXT);
     if (!is_over && isalpha((unsigned char)event[0]) && take_event())
         run_steps(event);
     if (!polled && !is_over)
-        poll_next();
+        open_call(NEXT);
 }
 
 /* ---- Exchanges: an event, and what comes of it --------------------------------------------- */
@@ -683,8 +676,8 @@ static const struct row rows[] = {
      "\"there\"", "next: 405 " AND "nowhere: 404 404 page not found\n"},
     {"GET next with a body", ":", "", "\"polled\"",
      "the runtime sends a body with GET next: Managed Instances refuse that",
-     .first = "open GET " API "/invocation/next {}; take; response \"polled\""},
-    {"two polls", ":", "response 1; poll; call GET " API "/invocation/next", "1",
+     .first = "open " NEXT " {}; take; response \"polled\""},
+    {"two polls", ":", "response 1; poll; call " NEXT, "1",
      "next: 403 " AND "one GET next at a time"},
     {"a poll is given up", "TIMEOUT=1 :", "response 1; poll; close", "1"},
     {"an event for the poll that was given up", NULL, "", "Sandbox.Timedout",
@@ -985,7 +978,7 @@ static void run_commands(void) {
 /* Between the chunks another call is answered, so each has arrived before the next goes out. */
 static void chunks_in_time(void) {
     launch(":", "trace", "1");
-    await_process();
+    runtime_port = said_port(RUNS);
     run_steps("poll; take; begin transfer-encoding: chunked\r\n\r\n; " MEANWHILE
               "raw 3\r\nabc\r\n; " MEANWHILE "raw 4\r\ndefg\r\n0\r\n\r\n; reply response; "
               "call POST " API "/invocation/x/error 1; poll");
@@ -1001,14 +994,6 @@ static void chunks_in_time(void) {
 }
 
 /* ---- Processes ----------------------------------------------------------------------------- */
-
-/* An orphan comes to us, as a zombie when it is dead. */
-static bool is_gone(pid_t pid) {
-    for (int i = 0; i < TRIES; i++, sleep_ms(TRY_MS))
-        if (waitpid(pid, NULL, WNOHANG) == pid || kill(pid, 0) != 0)
-            return true;
-    return false;
-}
 
 /* How an environment ends that has an event, on a signal to the local Lambda. */
 static const struct ending {
@@ -1146,7 +1131,6 @@ int main(int count, char **arguments) {
         fprintf(stderr, "usage: lambda_test LOCAL_LAMBDA PROBE\n");
         return 2;
     }
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
     alarm(ALL_S);
     program = realpath(arguments[1], NULL);
     probe = realpath(arguments[2], NULL);
