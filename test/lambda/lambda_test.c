@@ -737,6 +737,10 @@ static const struct row rows[] = {
      "Error: Task timed out after 1.00 seconds\"}",
      " Task timed out after 1.00 seconds\n" AND "response: 410 "},
     {"workers: the process goes on", NULL, "response 2", "2"},
+    {"workers: two events at once", "CONCURRENCY=2 probe",
+     "sh until [ -e $FOLDER/go ]; do sleep .01; done", "", NULL, NULL, ASYNC, 202},
+    {"workers: without the second, the first does not end", NULL, "sh touch $FOLDER/go; echo both",
+     "both\n", "REPORT" THEN "REPORT" AND NOT "timed out"},
 
     /* Extensions within the runtime. */
     {"an extension that asks for no event", ":", "response 1", "1",
@@ -1022,82 +1026,40 @@ static void end_environment(const struct ending *e) {
           served.said.data);
 }
 
-static int clients[CLIENTS]; /* who keep their connections */
-
-static void dial_by_all(void) {
-    for (int i = 0; i < CLIENTS; i++) {
-        if (clients[i] != 0)
-            close(clients[i]);
-        clients[i] = dial(served.port);
-    }
-}
-
-/* Each sends its number. */
-static void invoke_by_all(const char *format) {
-    for (int i = 0; i < CLIENTS; i++) {
-        struct bytes body = {0};
-        bytes_format(&body, format, i, i);
-        request(clients[i], INVOKE, "", &body);
-        bytes_free(&body);
-    }
-}
-
-/* How many get it back; and how many time out. */
-static int receive_by_all(int *lost) {
-    int right = 0;
-    for (int i = 0; i < CLIENTS; i++) {
-        struct bytes reply = {0};
-        receive(clients[i], &reply);
-        right += strcmp(body_of(&reply), (char[]){(char)('0' + i), '\0'}) == 0;
-        *lost += strstr(reply.data, "Task timed out") != NULL;
-        bytes_free(&reply);
-    }
-    return right;
-}
-
-/* All events wait until all have begun. A victim is killed then, and loses its own. */
-static void all_at_once(const char *name, pid_t victim) {
-    static const char begun[] = "at 0\n" AND "at 1\n" AND "at 2\n" AND "at 3\n" AND "at 4\n" AND
-                                "at 5\n" AND "at 6\n" AND "at 7\n";
-    int lost = 0;
-    run(">err");
-    invoke_by_all(
-        "\"sh cd $FOLDER; echo at %d >&2; until [ -e go ]; do sleep .01; done; printf %d\"");
-    check(*never_said("", begun) == '\0', name, "all have begun", served.said.data);
-    if (victim != 0)
-        kill(victim, SIGKILL);
-    run("touch go");
-    int right = receive_by_all(&lost);
-    check(lost == (victim != 0) && right == CLIENTS - lost, name, "answers", served.said.data);
-    run("rm go");
-}
-
-static void workers_of_the_shipped_runtime(void) {
-    serve("CONCURRENCY=8 TIMEOUT=4 probe");
-    dial_by_all();
-    all_at_once("workers", 0);
-    all_at_once("a worker is killed", child_of(child_of(served.pid)));
-    all_at_once("another worker follows", 0);
-}
-
 /* ---- Load ---------------------------------------------------------------------------------- */
 
+/* Each sends its number, and gets it back. */
+static bool invoke_by_all(const int *clients) {
+    int right = 0;
+    for (int i = 0; i < CLIENTS; i++)
+        request(clients[i], INVOKE, "", &(struct bytes){(char[]){(char)('0' + i)}, 1, 1});
+    for (int i = 0; i < CLIENTS; i++) {
+        heard.length = 0;
+        receive(clients[i], &heard);
+        right += strcmp(body_of(&heard), (char[]){(char)('0' + i), '\0'}) == 0;
+    }
+    return right == CLIENTS;
+}
+
 static void no_growth(const char *name, const char *how) {
+    int clients[CLIENTS] = {0}; /* who keep their connections */
     size_t memory = 0;
     unsigned open = 0;
-    int right = CLIENTS, lost = 0;
+    bool right = true;
     serve(how);
-    for (int round = -ROUNDS / 10; round <= ROUNDS && right == CLIENTS; round++) {
-        if (round % RECONNECT == 0)
-            dial_by_all();
-        invoke_by_all("%d");
-        right = receive_by_all(&lost);
+    for (int round = -ROUNDS / 10; round <= ROUNDS && right; round++) {
+        for (int i = 0; i < CLIENTS && round % RECONNECT == 0; i++) {
+            if (clients[i] != 0)
+                close(clients[i]);
+            clients[i] = dial(served.port);
+        }
+        right = invoke_by_all(clients);
         if (round == 0) {
             memory = memory_kib(served.pid, "status", "VmRSS");
             open = open_descriptors(served.pid);
         }
     }
-    check(right == CLIENTS, name, "10,000 invocations by 8 clients", served.said.data);
+    check(right, name, "10,000 invocations by 8 clients", served.said.data);
     check(memory_kib(served.pid, "status", "VmRSS") <= memory + GROWTH_KIB, name, "memory", "");
     check(open_descriptors(served.pid) == open, name, "descriptors", "");
 }
@@ -1110,8 +1072,6 @@ static void run_cases(void) {
     stop();
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         end_environment(&endings[i]);
-    workers_of_the_shipped_runtime();
-    stop();
     run_commands();
     chunks_in_time();
     no_growth("load", "probe");
