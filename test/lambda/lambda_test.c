@@ -318,26 +318,24 @@ static void begin_response(const char *rest) {
 }
 
 /* METHOD TARGET BODY, of which the body may be left out, with the fields that the steps before have
- * added. On a connection that stays; and no reply is waited for. */
-static void open_call(const char *words) {
+ * added. On a connection that is returned; and no reply is waited for. */
+static int open_call(const char *words) {
     struct bytes body = {0};
+    int fd = dial(runtime_port);
     size_t method = strcspn(words, " ") + 1, n = method + strcspn(words + method, " ");
     snprintf(called, sizeof called, "%.*s", (int)n, words);
     append_text(&body, words + n + (words[n] == ' '));
-    lambda = dial(runtime_port);
-    request(lambda, called, extra, &body);
+    request(fd, called, extra, &body);
     polled |= strcmp(called, NEXT) == 0;
     extra[0] = '\0';
     bytes_free(&body);
+    return fd;
 }
 
-/* On a connection of its own. */
 static void call(const char *words) {
-    int stays = lambda;
-    open_call(words);
-    see_reply(lambda, strrchr(called, '/') + 1);
-    close(lambda);
-    lambda = stays;
+    int fd = open_call(words);
+    see_reply(fd, strrchr(called, '/') + 1);
+    close(fd);
 }
 
 static void answer(const char *kind, const char *text) {
@@ -395,7 +393,7 @@ static void kill_process(void) {
 
 static void run_step(const char *step, const char *given) {
     if (strcmp(step, "poll") == 0)
-        open_call(NEXT);
+        lambda = open_call(NEXT);
     else if (strcmp(step, "take") == 0)
         take_event();
     else if (strcmp(step, "response") == 0 || strcmp(step, "error") == 0)
@@ -407,7 +405,7 @@ static void run_step(const char *step, const char *given) {
     else if (strcmp(step, "call") == 0)
         call(given);
     else if (strcmp(step, "open") == 0)
-        open_call(given);
+        lambda = open_call(given);
     else if (strcmp(step, "raw") == 0)
         send_raw(given);
     else if (strcmp(step, "begin") == 0)
@@ -447,11 +445,11 @@ static void be_runtime(const char *first, const char *event) {
         run_steps(first);
     }
     if (!polled && !is_over)
-        open_call(NEXT);
+        lambda = open_call(NEXT);
     if (!is_over && isalpha((unsigned char)event[0]) && take_event())
         run_steps(event);
     if (!polled && !is_over)
-        open_call(NEXT);
+        lambda = open_call(NEXT);
 }
 
 /* ---- Exchanges: an event, and what comes of it --------------------------------------------- */
@@ -557,8 +555,6 @@ static const struct row rows[] = {
      "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],"
      "\"errorMessage\":\"it said \\\\\\\"no\\\\\\\"\"}",
      UNHANDLED},
-    {"the process is killed", NULL, "crash", "Error: Runtime exited with error: signal: killed\"}",
-     UNHANDLED AND "Runtime.ExitError" AND "END RequestId"},
     {"an initialization error before any event", "PROBE_FAIL=1 probe", "", "",
      "reported an initialization error: {", "GET " FUNCTION},
     {"and the next one", NULL, "2", "\"errorType\":\"Function.NoDatabase\""},
@@ -606,8 +602,6 @@ static const struct row rows[] = {
      "POST " FUNCTIONS "hello%/invocations", NULL, 404},
     {"a longer name", NULL, "1", ":123456789012:function:hello2\"", NOT_FOUND,
      "POST " FUNCTIONS "hello2/invocations", NULL, 404},
-    {"another function", NULL, "", ":123456789012:function:function\"", NOT_FOUND, "GET " FUNCTION,
-     NULL, 404},
     {"its configuration", NULL, "", "{\"FunctionName\":\"hello\"",
      .call = "GET " FUNCTIONS "hello/configuration"},
     {"any name without FUNCTION", "probe", "1", "1",
@@ -642,8 +636,6 @@ static const struct row rows[] = {
      "must be the one that came with the event"},
 
     /* Answers of the wrong form. */
-    {"an answer of 6 MB", NULL, "response *6291556", "",
-     "Content-Length: 6291556\r\n" AND "response: 202 "},
     {"an answer of 6 MB and one byte", NULL, "response *6291557; error {}",
      "\"Function.ResponseSizeTooLarge\"" AND
      "Response payload size (6291557 bytes) exceeded maximum allowed payload size (6291556 bytes).",
@@ -794,8 +786,6 @@ static const struct row rows[] = {
      "\r\ncontent-type: text/css\r\nx-amzn-RequestId: ", URL, 404},
     {"URL: headers without a status", NULL, "response {\"headers\":{\"X-A\":\"b\"},\"body\":{}}",
      "{\"headers\":", "\r\nContent-Type: app", URL},
-    {"URL: any JSON", NULL, "response \"text\"", "\"text\"",
-     "\r\nContent-Type: application/json\r\n", URL},
     {"URL: no JSON", NULL, "response text", "Internal Server Error",
      "the function URL answers 502: text\n", URL, 502},
     {"URL: a wrong status", NULL, "response {\"statusCode\":99}", "", NULL, URL, 502},
@@ -906,6 +896,9 @@ static void json_or_none(void) {
 
 /* ---- The command line ---------------------------------------------------------------------- */
 
+/* Between chunks: another call is answered, so each has arrived before the next goes out. */
+#define MEANWHILE "call GET /2018-06-01/nowhere; "
+
 #define FILE_OF(mode, text) "printf '" text "' >file; chmod " mode " file"
 
 /* Of a local Lambda that ends by itself. */
@@ -914,6 +907,7 @@ static const struct command {
     int status;
     const char *printed, *said; /* all of stdout; a part of stderr, or "": nothing */
     const char *before;         /* a command of the shell */
+    const char *steps;          /* NULL, or ours as its runtime */
 } commands[] = {
     {"run", "probe", "run", NULL, 0, "{\"text\":\"Hello\"}", ""},
     {"run @FILE", "probe", "run", "@event", 0, "\"from a file\"\n", ""},
@@ -945,12 +939,23 @@ static const struct command {
      "  Invocation response, on the same connection\n" THEN "> {\"text\":\"Hello\"}" THEN
      "< HTTP/1.1 202 Accepted\\r\\n\n" THEN "  Next invocation, on the same connection\n" AND NOT
      "\x1b" /* no colours but on a terminal */,
-     ""}};
+     ""},
+    {"trace in time", ":", "trace", "1", 0,
+     " µs  > POST " THEN "> transfer-encoding: " THEN "the head ends\n" THEN
+     " µs  > 3\\r\\nabc" THEN "> POST " API "/invocation/x/error" THEN "< HTTP/1.1 400 ",
+     RUNS,
+     .steps = "poll; take; begin transfer-encoding: chunked\r\n\r\n; " MEANWHILE
+              "raw 3\r\nabc\r\n; " MEANWHILE "raw 4\r\ndefg\r\n0\r\n\r\n; reply response; "
+              "call POST " API "/invocation/x/error 1; poll"}};
 
 static void run_command(const struct command *c) {
     if (c->before != NULL)
         run(c->before);
     launch(c->how, c->mode, c->event);
+    if (c->steps != NULL) {
+        runtime_port = said_port(RUNS);
+        run_steps(c->steps);
+    }
     wait_for_end();
     const char *said = served.said.data, *printed = served.printed.data;
     check(WIFEXITED(served.status) && WEXITSTATUS(served.status) == c->status, c->name,
@@ -975,26 +980,10 @@ static void run_commands(void) {
     close(fd);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         run_command(&commands[i]);
-}
-
-#define MEANWHILE "call GET /2018-06-01/nowhere; "
-
-/* Between the chunks another call is answered, so each has arrived before the next goes out. */
-static void chunks_in_time(void) {
-    launch(":", "trace", "1");
-    runtime_port = said_port(RUNS);
-    run_steps("poll; take; begin transfer-encoding: chunked\r\n\r\n; " MEANWHILE
-              "raw 3\r\nabc\r\n; " MEANWHILE "raw 4\r\ndefg\r\n0\r\n\r\n; reply response; "
-              "call POST " API "/invocation/x/error 1; poll");
-    wait_for_end();
     const char *printed = served.printed.data, *first = strstr(printed, " µs  > 3\\r\\nabc\\r\\n "),
                *second = strstr(printed, " µs  > 4\\r\\ndefg\\r\\n0\\r\\n\\r\\n ");
-    check(first != NULL && second != NULL && memcmp(first - 9, second - 9, 9) < 0, "trace",
-          "each chunk has its time", printed);
-    check_parts("trace", printed,
-                " µs  > POST " THEN "> transfer-encoding: " THEN "the head ends\n" THEN
-                " µs  > 3\\r\\nabc" THEN "> POST " API "/invocation/x/error" THEN
-                "< HTTP/1.1 400 ");
+    check(first != NULL && second != NULL && memcmp(first - 9, second - 9, 9) < 0, "trace in time",
+          "each chunk has its own", printed);
 }
 
 /* ---- Processes ----------------------------------------------------------------------------- */
@@ -1073,7 +1062,6 @@ static void run_cases(void) {
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         end_environment(&endings[i]);
     run_commands();
-    chunks_in_time();
     no_growth("load", "probe");
     no_growth("load for workers", "CONCURRENCY=8 probe");
     stop();
