@@ -63,15 +63,6 @@ static void end_text(struct bytes *text) {
     text->length--;
 }
 
-/* As recv returns. */
-static ssize_t receive_some(int fd, struct bytes *to) {
-    static char data[65536];
-    ssize_t n = recv(fd, data, sizeof data, 0);
-    bytes_append(to, data, n > 0 ? (size_t)n : 0);
-    end_text(to);
-    return n;
-}
-
 /* Where it stands in the head of a reply; NULL: nowhere, or the head is not whole yet. */
 static const char *in_head(const struct bytes *reply, const char *text) {
     const char *end = strstr(reply->data, "\r\n\r\n"), *at = strstr(reply->data, text);
@@ -90,13 +81,17 @@ static bool is_whole(const struct bytes *reply) {
            strcmp(reply->data + reply->length - 5, "0\r\n\r\n") == 0;
 }
 
-/* A reply, as it comes, behind what is there of it. True: the other end has closed the
- * connection. */
-static bool receive(int fd, struct bytes *reply) {
+/* A reply, as it comes, behind what is there of it; NULL, or only until that has come. True: the
+ * other end has closed the connection. */
+static bool receive(int fd, struct bytes *reply, const char *until) {
+    static char data[65536];
     ssize_t n = 1;
     end_text(reply);
-    while (n > 0 && !is_whole(reply))
-        n = receive_some(fd, reply);
+    while (n > 0 && !is_whole(reply) && (until == NULL || strstr(reply->data, until) == NULL)) {
+        n = recv(fd, data, sizeof data, 0);
+        bytes_append(reply, data, n > 0 ? (size_t)n : 0);
+        end_text(reply);
+    }
     return n == 0;
 }
 
@@ -122,8 +117,13 @@ static struct {
     pid_t pid; /* 0: none */
     uint16_t port;
     int status;                 /* after its end */
-    struct bytes said, printed; /* on stderr and stdout, which are files in our folder */
+    struct bytes said, printed; /* on stderr and stdout */
 } served;
+
+static int out, err; /* which are files of that name in our folder */
+
+/* Between the lines of its stderr, what we see. */
+#define note(...) dprintf(err, __VA_ARGS__)
 
 static const char *program, *probe;
 static int passed, failed;
@@ -179,14 +179,15 @@ static void read_text(const char *path, struct bytes *to) {
 /* `how` is as in a shell, NAME=value and blanks, and then "probe"; or else what a process does, in
  * front of nothing, whose runtime we are. */
 static void launch(const char *how, const char *mode, const char *event) {
-    run(">out; >err");
+    if (ftruncate(out, 0) != 0 || ftruncate(err, 0) != 0)
+        exit(1);
     served.pid = fork();
     if (served.pid != 0)
         return;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(open("event", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
-    dup2(open("out", O_WRONLY | O_APPEND | O_CLOEXEC), STDOUT_FILENO);
-    dup2(open("err", O_WRONLY | O_APPEND | O_CLOEXEC), STDERR_FILENO);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
     unsetenv("FUNCTION");
     setenv("PORT", "0", 1);
     setenv("TIMEOUT", "60", 1); /* but where a row is about time: the machine may be busy */
@@ -201,25 +202,20 @@ static void launch(const char *how, const char *mode, const char *event) {
     _exit(127);
 }
 
-/* The parts that are missing in a text and what comes on stderr, after a while. */
-static const char *never_said(const char *text, const char *parts) {
-    struct bytes all = {0};
+/* The parts that are missing on stderr, after a while. */
+static const char *never_said(const char *parts) {
     const char *rest = parts;
-    for (int i = 0; i < TRIES && (i == 0 || *rest != '\0'); i++) {
+    for (int i = 0; i < TRIES && *rest != '\0'; i++) {
         usleep(i == 0 ? 0 : TRY_MS * 1000);
         read_text("err", &served.said);
-        all.length = 0;
-        bytes_format(&all, "%s%s", text, served.said.data);
-        end_text(&all);
-        rest = missing(all.data, parts);
+        rest = missing(served.said.data, parts);
     }
-    bytes_free(&all);
     return rest;
 }
 
 /* The number behind that; 0: it is not said. */
 static uint16_t said_port(const char *before) {
-    const char *rest = never_said("", before);
+    const char *rest = never_said(before);
     const char *at = *rest == '\0' ? strstr(served.said.data, before) : NULL;
     return at == NULL ? 0 : (uint16_t)strtoul(at + strlen(before), NULL, 10);
 }
@@ -263,7 +259,7 @@ static void serve(const char *how) {
 /* ---- The runtime that we are ---------------------------------------------------------------- */
 
 /* It takes steps, with semicolons between them: a name, and what belongs to it. What becomes of
- * them it notes. */
+ * them is noted. */
 
 static uint16_t runtime_port;
 static bool is_over;       /* the process has been killed, or is left alone */
@@ -271,18 +267,16 @@ static int lambda = -1;    /* the connection to the Runtime API that was opened 
 static int caller;         /* the connection of the caller, */
 static struct bytes heard; /* and what has come of its reply */
 static struct bytes seen;  /* the last reply */
-static struct bytes notes;
-static char id[64];      /* of the last event */
-static char extra[128];  /* fields of the next answer or call */
-static char called[128]; /* method and target of the last one */
+static char id[64];        /* of the last event */
+static char extra[128];    /* fields of the next answer or call */
+static char called[128];   /* method and target of the last one */
 
 static void see_reply(int fd, const char *name) {
     seen.length = 0;
-    bool closed = receive(fd, &seen);
-    bytes_format(&notes, "%s: %.4s%s\n", name, seen.length == 0 ? "none" : seen.data + 9,
-                 body_of(&seen));
-    bytes_text(&notes, in_head(&seen, "\r\nContent-Length: ") == NULL ? "without a length\n" : "");
-    bytes_text(&notes, closed ? "and closes\n" : "");
+    bool closed = receive(fd, &seen, NULL);
+    note("%s: %.4s%s\n", name, seen.length == 0 ? "none" : seen.data + 9, body_of(&seen));
+    note("%s%s", in_head(&seen, "\r\nContent-Length: ") == NULL ? "without a length\n" : "",
+         closed ? "and closes\n" : "");
 }
 
 /* *NUMBER is a JSON string of so many bytes, =prelude a prelude with its end, as a chunk; and any
@@ -353,18 +347,11 @@ static void copy_field(const char *name) {
 /* The reply to the poll; false: it is no event. */
 static bool take_event(void) {
     seen.length = 0;
-    receive(lambda, &seen);
+    receive(lambda, &seen, NULL);
     polled = false;
-    bytes_format(&notes, "next: %.*s", (int)(body_of(&seen) - seen.data), seen.data);
+    note("next: %.*s", (int)(body_of(&seen) - seen.data), seen.data);
     const char *field = in_head(&seen, "Lambda-Runtime-Aws-Request-Id: ");
     return field != NULL && sscanf(field, "%*s %63s", id) == 1;
-}
-
-/* Until that has come of the caller's reply. */
-static void hear(const char *text) {
-    end_text(&heard);
-    while (strstr(heard.data, text) == NULL && receive_some(caller, &heard) > 0)
-        continue;
 }
 
 /* One child, whichever. */
@@ -415,7 +402,7 @@ static void run_step(const char *step, const char *given) {
     else if (strcmp(step, "close") == 0)
         close(lambda);
     else if (strcmp(step, "hear") == 0)
-        hear(given);
+        receive(caller, &heard, given);
     else if (strcmp(step, "signal") == 0) /* to the local Lambda */
         kill(served.pid, (int)strtol(given, NULL, 10));
     else if (strcmp(step, "kill") == 0)
@@ -459,8 +446,9 @@ struct row {
     const char *how;   /* a local Lambda for it, as launch takes it; NULL: the one that serves */
     const char *event; /* words go to the function as a JSON string */
     const char *body;  /* parts of the reply's; NULL: the event */
-    const char *said;  /* NULL, or parts of the reply's head, our notes and what comes on stderr */
-    const char *call;  /* NULL: the function is invoked */
+    const char
+        *said; /* NULL, or parts of what comes on stderr, of our notes and the reply's head */
+    const char *call; /* NULL: the function is invoked */
     const char *fields;
     int status;         /* 0: 200 */
     const char *before; /* a command of the shell */
@@ -470,8 +458,8 @@ struct row {
 static void exchange(const struct row *row) {
     char status[32];
     const char *call = row->call == NULL ? INVOKE : row->call;
-    struct bytes event = {0}, head = {0};
-    heard.length = notes.length = 0;
+    struct bytes event = {0}, tail = {0};
+    heard.length = 0;
     if (row->call == NULL && isalpha((unsigned char)row->event[0]))
         json_string(&event, row->event, strlen(row->event));
     else
@@ -481,14 +469,14 @@ static void exchange(const struct row *row) {
         run(row->before);
     if (row->how != NULL)
         serve(row->how);
-    else
-        run(">err");
+    else if (ftruncate(err, 0) != 0)
+        exit(1);
     caller = dial(served.port);
     request(caller, call, row->fields == NULL ? "" : row->fields, &event);
     if (!is_probe)
         be_runtime(row->first == NULL ? "" : row->first, row->event);
-    if (receive(caller, &heard))
-        bytes_text(&notes, CLOSED);
+    if (receive(caller, &heard, NULL))
+        note(CLOSED);
     close(caller);
     snprintf(status, sizeof status, "HTTP/1.1 %d ", row->status == 0 ? 200 : row->status);
     const char *body = body_of(&heard);
@@ -497,16 +485,14 @@ static void exchange(const struct row *row) {
         check(strcmp(body, event.data) == 0, row->name, "the event comes back", body);
     else
         check_parts(row->name, body, row->body);
-    bytes_append(&head, heard.data, (size_t)(body - heard.data));
-    bytes_append(&head, notes.data, notes.length);
-    const char *tail = in_head(&heard, "X-Amz-Log-Result: ");
-    if (tail != NULL) /* the log, more than its base64 */
-        base64_decode(&head, tail + 18, strcspn(tail + 18, "\r"));
-    end_text(&head);
-    const char *rest = row->said == NULL ? "" : never_said(head.data, row->said);
+    note("%.*s", (int)(body - heard.data), heard.data);
+    const char *log = in_head(&heard, "X-Amz-Log-Result: ");
+    if (log != NULL && base64_decode(&tail, log + 18, strcspn(log + 18, "\r")))
+        note("%.*s", (int)tail.length, tail.data);
+    const char *rest = row->said == NULL ? "" : never_said(row->said);
     check(*rest == '\0', row->name, rest, served.said.data);
     bytes_free(&event);
-    bytes_free(&head);
+    bytes_free(&tail);
 }
 
 #define UNHANDLED "X-Amz-Function-Error: Unhandled\r\n"
@@ -1024,7 +1010,7 @@ static bool invoke_by_all(const int *clients) {
         request(clients[i], INVOKE, "", &(struct bytes){(char[]){(char)('0' + i)}, 1, 1});
     for (int i = 0; i < CLIENTS; i++) {
         heard.length = 0;
-        receive(clients[i], &heard);
+        receive(clients[i], &heard, NULL);
         right += strcmp(body_of(&heard), (char[]){(char)('0' + i), '\0'}) == 0;
     }
     return right == CLIENTS;
@@ -1088,9 +1074,11 @@ int main(int count, char **arguments) {
         perror("lambda_test");
         return 2;
     }
+    out = open("out", O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    err = open("err", O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
     run("echo '\"from a file\"' >event");
     run("printf '#!/bin/sh\neval \"$SCRIPT\"\necho \"" RUNS "${AWS_LAMBDA_RUNTIME_API#*:}\"\n"
-        "while :; do sleep 9; done\n' >process; chmod 755 process");
+        "while :; do sleep 9 & wait; done\n' >process; chmod 755 process");
     run_cases();
     run("rm -r \"$FOLDER\"");
     printf("%d passed, %d failed\n", passed, failed);
