@@ -862,12 +862,15 @@ static void json_or_none(void) {
                  {"\"\t\"", 0},
                  {"\"\xc3\"", 0},
                  {"[1,]", 3},
+                 {"[1 2]", 3},
                  {"[1}", 2},
                  {"[", 1},
                  {"{\"a\"}", 4},
                  {"{\"a\":1,}", 7},
                  {"{1:2}", 1},
-                 {"{\"a\":1]", 6}};
+                 {"{\"a\":1]", 6},
+                 {"{\"a\",1}", 4},
+                 {"{\"a\":\"b\":1}", 8}};
     for (size_t i = 0, at; i < sizeof texts / sizeof *texts; i++) {
         bool valid = json_is_valid(texts[i].text, strlen(texts[i].text), &at);
         check(texts[i].wrong < 0 ? valid : !valid && at == (size_t)texts[i].wrong, "JSON",
