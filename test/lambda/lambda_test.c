@@ -533,7 +533,7 @@ static const struct row rows[] = {
     /* The shipped runtime. */
     {"echo", "probe", "{\"text\":\"Hello\"}", NULL,
      "X-Amz-Executed-Version: $LATEST\r\n" AND "Init Duration: "},
-    {"no event", NULL, "", "{}"},
+    {"no event", NULL, "", "{}", "REPORT" AND NOT "Init Duration: "},
     {"the function fails", "probe", "fail Function.Refused it said \"no\"",
      "{\"errorType\":\"Function.Refused\",\"stackTrace\":[],"
      "\"errorMessage\":\"it said \\\\\\\"no\\\\\\\"\"}",
@@ -554,8 +554,9 @@ static const struct row rows[] = {
     {"an event of 6 MB", NULL, "*6291456", NULL},
     {"an asynchronous event of 1 MB and one byte", NULL, "*1048577", "", "RequestTooLarge",
      .fields = ASYNC, .status = 413},
-    {"log tail", NULL, "1", NULL,
-     "START RequestId: " THEN "END RequestId: " THEN "REPORT RequestId: " THEN "START RequestId: ",
+    {"log tail", NULL, "sh echo a line >&2", "",
+     "REPORT RequestId: " THEN "START RequestId: " THEN "a line" THEN "END RequestId: " THEN
+     "REPORT",
      .fields = "X-Amz-Log-Type: Tail\r\n"},
     {"no log tail", NULL, "1", NULL, NOT "X-Amz-Log-Result"},
 
@@ -980,8 +981,7 @@ static const struct ending {
     int signal;
     uint64_t least_us;
     const char *said;
-} endings[] = {{"SIGINT", ":", "", SIGINT, 0, ""},
-               {"SIGTERM", ":", "", SIGTERM, 0, ""},
+} endings[] = {{"SIGTERM", ":", "", SIGTERM, 0, ""},
                {"SIGKILL", ":", "", SIGKILL, 0, ""},
                {"SIGTERM at Ctrl-C", ENDS, LISTEN, SIGINT, 0, SIGNALLED},
                {"SIGKILL after it", SAYS, LISTEN, SIGINT, 300000, SIGNALLED},
