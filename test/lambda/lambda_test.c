@@ -527,7 +527,7 @@ static void exchange(const struct row *row) {
     "printf '#!/bin/sh\\nANOTHER=" version " exec %s\\n' $PROBE >" file " && chmod 755 " file ";"
 #define BUILT "built anew: the next invocation starts it\n"
 
-#define USE "printf %0140000000d 0 >/dev/null"
+#define USE ": \"$(head -c 140000000 /dev/zero | tr '\\0' a)\"" /* that or more, in any shell */
 
 static const struct row rows[] = {
     /* The shipped runtime. */
@@ -674,7 +674,8 @@ static const struct row rows[] = {
     {"more than MEMORY", USE, "response 1", "1",
      "has used more than its MEMORY of 128 MB: Lambda would have ended the process "
      "(Runtime.OutOfMemory, signal: killed)\n"},
-    {"enough MEMORY", "MEMORY=256 " USE, "response 1", "1", "Memory Size: 256 MB" AND NOT "MEMORY"},
+    {"enough MEMORY", "MEMORY=1024 " USE, "response 1", "1",
+     "Memory Size: 1024 MB" AND NOT "MEMORY"},
 
     /* What runtimes may do. */
     {"the fields of an event", ":", "response 1", "1",
