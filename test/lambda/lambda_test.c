@@ -1081,7 +1081,7 @@ int main(int count, char **arguments) {
     err = open("err", O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
     run("echo '\"from a file\"' >event");
     run("printf '#!/bin/sh\neval \"$SCRIPT\"\necho \"" RUNS "${AWS_LAMBDA_RUNTIME_API#*:}\"\n"
-        "while :; do sleep 9 & wait; done\n' >process; chmod 755 process");
+        "while :; do sleep .5 & wait; done\n' >process; chmod 755 process");
     run_cases();
     run("rm -r \"$FOLDER\"");
     printf("%d passed, %d failed\n", passed, failed);
