@@ -1,4 +1,4 @@
-/* unit.c - what no conversation shows: limits to the byte, pauses, memory, replies in every split.
+/* unit.c - what no conversation shows: limits to the byte, pauses and memory.
  * What each parser refuses, and in which words, is in end_to_end.c; exhaustive.c holds replies and
  * JSON against reference.h.
  *
@@ -513,42 +513,40 @@ static void test_addresses(void) {
         {"http://127.0.0.1:1", 0x7f000001, 1, "127.0.0.1:1", ""},
         {"HTTP://localhost/a//", 0x7f000001, 80, "localhost", "/a"},
     };
-    static const char *const refused[] = {
-        "http:/",
-        "http://",
-        "http:///127.0.0.1",
-        "http://http://127.0.0.1",
-        "https://127.0.0.1",
-        "ttp://127.0.0.1",
-        "",
-        ":9001",
-        "/",
-        "127.0.0.1:",
-        "127.0.0.1:0",
-        "127.0.0.1:65536",
-        "127.0.0.1:18446744073709560617",
-        "127.0.0.1:9001:1",
-        "127.0.0.1:-1",
-        "127.0.0:1",
-        "127.0.0.1.1:1",
-        "127.0.0.1.:1",
-        "127..0.1:1",
-        "127.0.0.01:1",
-        "127.0.0.256:1",
-        "127.0.0.4294967297:1",
-        "2130706433:1",
-        "local:1",
-        "localhost.:1",
-        "[::1]:1",
-        "127.0.0.1:1/a b",
-        "127.0.0.1:1/\x7f",
-        "127.0.0.1:1/\xc3\xa9",
-        "127.0.0.1:1/#",
-        "127.0.0.1:1?",
-        "127.0.0.1 :80",
-        "http://127.0.0.1:0",
-        "http:127.0.0.1:80",
-    };
+    static const char *const refused[] = {"http:/",
+                                          "http://",
+                                          "http:///127.0.0.1",
+                                          "http://http://127.0.0.1",
+                                          "https://127.0.0.1",
+                                          "ttp://127.0.0.1",
+                                          "",
+                                          ":9001",
+                                          "/",
+                                          "127.0.0.1:",
+                                          "127.0.0.1:0",
+                                          "127.0.0.1:65536",
+                                          "127.0.0.1:18446744073709560617",
+                                          "127.0.0.1:9001:1",
+                                          "127.0.0.1:-1",
+                                          "127.0.0:1",
+                                          "127.0.0.1.1:1",
+                                          "127.0.0.1.:1",
+                                          "127..0.1:1",
+                                          "127.0.0.01:1",
+                                          "127.0.0.256:1",
+                                          "127.0.0.4294967297:1",
+                                          "2130706433:1",
+                                          "local:1",
+                                          "localhost.:1",
+                                          "[::1]:1",
+                                          "127.0.0.1:1/a b",
+                                          "127.0.0.1:1/\x7f",
+                                          "127.0.0.1:1/\xc3\xa9",
+                                          "127.0.0.1:1/#",
+                                          "127.0.0.1:1?",
+                                          "127.0.0.1 :80",
+                                          "http://127.0.0.1:0",
+                                          "http:127.0.0.1:80"};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct runtime runtime = {0};
         struct text setting = at_wall(text_of(rows[i].setting));
@@ -855,140 +853,6 @@ static void test_failed_connections(void) {
     }
 }
 
-/* ---- Framed replies ---- */
-
-/* What is wrong with it, or NULL. */
-static const char *read_scripted(struct text bytes, size_t first, size_t piece,
-                                 struct api_reply *reply, struct api_connection *c) {
-    play(bytes, first, piece);
-    use_memory(c, wall - bytes.length, MEMORY_MAX);
-    c->socket = 0;
-    c->wrong = NULL;
-    read_reply(c, reply);
-    return c->wrong;
-}
-
-struct framed {
-    const char *name, *bytes, *body;
-    int status;
-    bool persistent;
-};
-
-static void test_split(const struct framed *row, size_t first, size_t piece) {
-    struct api_reply reply;
-    struct api_connection c;
-    struct text bytes = text_of(row->bytes);
-    const char *wrong = read_scripted(bytes, first, piece, &reply, &c);
-    check(!wrong && reply.status == row->status && is_persistent(&reply) == row->persistent &&
-              equal(reply.body, text_of(row->body)) && c.unread == c.end &&
-              script.at == bytes.length,
-          row->name, bytes);
-}
-
-/* What breaks off is lost wherever it does, unless the end of the connection is its end. */
-static void test_prefixes(struct text bytes) {
-    for (size_t length = 0; length < bytes.length; length++) {
-        struct api_reply reply;
-        struct api_connection c;
-        struct text part = {bytes.data, length};
-        check(read_scripted(part, 7, 7, &reply, &c) == CONNECTION_LOST, "a part is lost", part);
-    }
-}
-
-static void test_framing(void) {
-#define OK "HTTP/1.1 200 OK\r\n"
-#define CH OK "Transfer-Encoding: chunked\r\n\r\n"
-    static const struct framed rows[] = {
-        {"length", OK "Content-Length: 5\r\n\r\nhello", "hello", 200, true},
-        {"no body", OK "Content-Length: 0\r\n\r\n", "", 200, true},
-        {"204", "HTTP/1.1 204 No Content\r\n\r\n", "", 204, true},
-        {"599", "HTTP/1.1 599 A\r\nContent-Length: 0\r\n\r\n", "", 599, true},
-        {"304", "HTTP/1.1 304 \r\nContent-Length: 3\r\n\r\n", "", 304, true},
-        {"304 without a length", "HTTP/1.1 304 \r\n\r\n", "", 304, true},
-        {"interim",
-         "HTTP/1.1 100\r\n\r\nHTTP/1.1 199 a\r\nb: c\r\n\r\n" OK "content-length:1\r\n\r\nx", "x",
-         200, true},
-        {"no chunk", CH "0\r\n\r\n", "", 200, true},
-        {"many chunks",
-         CH "1\r\na\r\n2;x\r\nbc\r\n003 ;x=\"1\"\r\n\r\nd\r\n1\r\n\n\r\n0000\r\n\r\n", "abc\r\nd\n",
-         200, true},
-        {"chunks of 10 and more", CH "a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n",
-         "01234567890123456789a", 200, true},
-        {"trailer section", CH "1\r\na\r\n0\r\nContent-Length: 5\r\nConnection: close\r\n\r\n", "a",
-         200, true},
-        {"close", OK "Connection: close\r\nContent-Length: 1\r\n\r\nx", "x", 200, false},
-        {"close in a list", OK "Connection: keep-alive,\tCLOSE , x\r\nContent-Length: 1\r\n\r\nx",
-         "x", 200, false},
-        {"keep-alive", OK "Connection: closed\r\nContent-Length: 1\r\n\r\nx", "x", 200, true},
-        {"1.0", "HTTP/1.0 200 A\r\nContent-Length: 1\r\n\r\nx", "x", 200, false},
-        {"1.0 keep-alive", "HTTP/1.0 200\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx",
-         "x", 200, true},
-        {"1.0 keep-alive and close",
-         "HTTP/1.0 200\r\nConnection: keep-alive, close\r\nContent-Length: 1\r\n\r\nx", "x", 200,
-         false},
-        {"a length twice", OK "Content-Length: 1\r\ncontent-length:1\r\n\r\nx", "x", 200, true},
-        {"LF in a trailer section", CH "1\r\na\r\n0\r\nb: c\n\n", "a", 200, true},
-    };
-    static const struct framed ended[] = {
-        {"until the end", OK "a: b\r\n\r\nall of\r\nthis", "all of\r\nthis", 200, false},
-        {"500, cut off", "HTTP/1.1 500 A\r\nContent-Length: 9\r\n\r\n{\"a", "", 500, false},
-        {"404, cut off", "HTTP/1.1 404 A\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nx", "", 404,
-         false},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        size_t length = strlen(rows[i].bytes);
-        for (size_t first = 1; first <= length; first++)
-            test_split(&rows[i], first, SIZE_MAX);
-        test_split(&rows[i], 1, 1);
-        test_split(&rows[i], 2, 2);
-        test_prefixes(text_of(rows[i].bytes));
-    }
-    for (size_t i = 0; i < sizeof ended / sizeof *ended; i++)
-        for (size_t first = 1; first <= strlen(ended[i].bytes); first++)
-            test_split(&ended[i], first, 1);
-}
-
-/* Beside those that end_to_end.c names: a parser says what is wrong, however the bytes come. */
-static void test_refusing(void) {
-    static const char *const rows[] = {
-        "\r\n\r\n",
-        "HTTP/1.1  200 OK\r\n\r\n",
-        "http/1.1 200 OK\r\n\r\n",
-        "HTTP/1.1 +20 OK\r\n\r\n",
-        "HTTP/1.1 200 \x01\r\n\r\n",
-        "HTTP/1.1 200 \x7f\r\n\r\n",
-        OK "a\x01: b\r\n\r\n",
-        OK "\xc3\xa9: b\r\n\r\n",
-        OK "a: \x7f\r\n\r\n",
-        OK "a:\x01\r\n\r\n",
-        OK "Content-Type:\x01\r\n\r\n",
-        OK "a: b\r\n\tc: d\r\n\r\n",
-        OK "Content-Length: 1\r\nContent-Length: 1, 1\r\n\r\nx",
-        OK "Content-Length: 1 1\r\n\r\nx",
-        OK "Content-Length: 01\r\nContent-Length: 1\r\n\r\nx",
-        OK "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-        CH " 1\r\na\r\n0\r\n\r\n",
-        CH "1 \r\na\r\n0\r\n\r\n",
-        CH "1\x01;\r\na\r\n0\r\n\r\n",
-        CH "1;\x01\r\na\r\n0\r\n\r\n",
-        CH ";1\r\na\r\n0\r\n\r\n",
-        CH "[\r\nabcd\r\n0\r\n\r\n",
-        CH "1\r\na0\r\n\r\n",
-        CH "1\na\r\n0\r\n\r\n",
-        CH "1\r\na\n0\r\n\r\n",
-        CH "1\r\na\r\n0\n\r\n",
-        CH "0\r\n\r: a\r\n\r\n",
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        for (size_t first = 1; first <= strlen(rows[i]); first++) {
-            struct api_reply reply;
-            struct api_connection c;
-            struct text bytes = text_of(rows[i]);
-            const char *wrong = read_scripted(bytes, first, 2, &reply, &c);
-            check(wrong && wrong != CONNECTION_LOST && wrong != BODY_TOO_LARGE, "refused", bytes);
-        }
-}
-
 /* Behind a body there stays room for TRAILER_MAX bytes of what follows it. */
 static void test_room(void) {
     static char memory[TRAILER_MAX + 100];
@@ -1010,7 +874,7 @@ static void test_many_chunks(void) {
     struct buffer to = {bytes, 0, sizeof bytes, false};
     struct api_reply reply;
     struct api_connection c = {0};
-    append_text(&to, S(CH));
+    append_text(&to, S("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"));
     for (size_t i = 0; i < CHUNKS; i++)
         append_text(&to, S("1\r\nx\r\n"));
     append_text(&to, S("0\r\n\r\n"));
@@ -1044,8 +908,6 @@ int main(void) {
     test_refusals();
     test_killed_worker();
     test_failed_connections();
-    test_framing();
-    test_refusing();
     test_room();
     if (EVENT_MAX > 1024 * 1024) { /* not with the limits of tiny.sh */
         test_log_entries();
