@@ -45,49 +45,30 @@ static const char *wrong_in(const struct bytes *file) {
 
 /* ---- The process ---- */
 
-static const struct call {
-    unsigned number;
-    enum { OF_ALL, OF_WORKERS, OF_GLIBC } needed_by;
-} calls[] = {
-    {SYS_execve, OF_ALL},
-    {SYS_set_tid_address, OF_ALL},
-    {SYS_socket, OF_ALL},
-    {SYS_connect, OF_ALL},
-    {SYS_writev, OF_ALL},
-    {SYS_rt_sigaction, OF_ALL},
-    {SYS_rt_sigprocmask, OF_ALL},
-    {SYS_rt_sigreturn, OF_ALL},
-    {SYS_recvfrom, OF_ALL},
-    {SYS_close, OF_ALL},
-    {SYS_shutdown, OF_ALL},
-    {SYS_madvise, OF_ALL},
-    {SYS_clock_gettime, OF_ALL},
-    {SYS_exit_group, OF_ALL},
-    {SYS_getpid, OF_ALL},
-    {SYS_mmap, OF_WORKERS},
-    {SYS_getppid, OF_WORKERS},
-    {SYS_wait4, OF_WORKERS},
-    {SYS_prctl, OF_WORKERS},
-    {SYS_gettid, OF_WORKERS},
+/* What all need, what workers do, what glibc does; each ends with -1. */
+static const int needed[][24] = {
+    {SYS_execve, SYS_set_tid_address, SYS_socket, SYS_connect, SYS_writev, SYS_rt_sigaction,
+     SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_recvfrom, SYS_close, SYS_shutdown, SYS_madvise,
+     SYS_clock_gettime, SYS_exit_group, SYS_getpid,
 #ifdef __x86_64__
-    {SYS_arch_prctl, OF_ALL},
-    {SYS_poll, OF_ALL},
-    {SYS_fork, OF_WORKERS},
-    {SYS_readlink, OF_GLIBC},
-    {SYS_clone, OF_GLIBC}, /* for fork */
+     SYS_arch_prctl, SYS_poll,
 #else
-    {SYS_clone, OF_WORKERS}, /* there is no fork */
-    {SYS_ppoll, OF_ALL},
+     SYS_ppoll,
 #endif
-    {SYS_brk, OF_GLIBC},
-    {SYS_mprotect, OF_GLIBC},
-    {SYS_set_robust_list, OF_GLIBC},
-    {SYS_prlimit64, OF_GLIBC},
-    {SYS_readlinkat, OF_GLIBC},
-    {SYS_getrandom, OF_GLIBC},
-    {SYS_uname, OF_GLIBC}, /* before 2.36 */
-};
-enum { CALLS = sizeof calls / sizeof *calls };
+     -1},
+    {SYS_mmap, SYS_getppid, SYS_wait4, SYS_prctl, SYS_gettid,
+#ifdef __x86_64__
+     SYS_fork,
+#else
+     SYS_clone,                                                      /* there is no fork */
+#endif
+     -1},
+    {SYS_brk, SYS_mprotect, SYS_set_robust_list, SYS_prlimit64, SYS_readlinkat, SYS_getrandom,
+     SYS_clone, SYS_uname /* before 2.36 */,
+#ifdef __x86_64__
+     SYS_readlink,
+#endif
+     -1}};
 
 /* What linux/seccomp.h and linux/filter.h say, which not every system has installed. */
 struct instruction {
@@ -107,15 +88,16 @@ static const uint32_t architecture = 0xc00000b7, last_of_4_14 = 291; /* statx */
 
 /* From here on only the calls of the table. */
 static bool filter(bool workers, bool glibc) {
-    struct instruction code[2 * CALLS + 8];
+    const bool wanted[] = {true, workers, glibc};
+    struct instruction code[2 * sizeof needed / sizeof(int) + 8];
     unsigned short n = 0;
     code[n++] = (struct instruction){LOAD, 0, 0, AT_ARCHITECTURE};
     code[n++] = (struct instruction){IF_EQUAL, 1, 0, architecture};
     code[n++] = (struct instruction){RETURN, 0, 0, kill_it};
     code[n++] = (struct instruction){LOAD, 0, 0, AT_NUMBER};
-    for (const struct call *c = calls; c < calls + CALLS; c++)
-        if ((workers || c->needed_by != OF_WORKERS) && (glibc || c->needed_by != OF_GLIBC)) {
-            code[n++] = (struct instruction){IF_EQUAL, 0, 1, c->number};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        for (const int *call = needed[i]; wanted[i] && *call >= 0; call++) {
+            code[n++] = (struct instruction){IF_EQUAL, 0, 1, (uint32_t)*call};
             code[n++] = (struct instruction){RETURN, 0, 0, let_it};
         }
     code[n++] = (struct instruction){IF_GREATER, 0, 1, last_of_4_14};
