@@ -147,6 +147,7 @@ deploy() { # FUNCTION ROLE
     esac
     if [ -n "$dry_run" ]; then
         comment "deploys ${HANDLER:-$zip} for $3:"
+        case ${HANDLER-} in *.[aco]) show make "HANDLER=$HANDLER" "ARCH=$3" zip ;; esac
         show_deploy "$@"
         return
     fi
@@ -178,8 +179,8 @@ invoke() { # FUNCTION EVENT
     folder=${scratch:-.}
     case $2 in
     @*) file=${2#@} ;;
-    -) into "$folder/event.json" cat ;;
-    *) into "$folder/event.json" printf %s "$2" ;;
+    -) into "$folder/payload.json" cat ;;
+    *) into "$folder/payload.json" printf %s "$2" ;;
     esac
     [ -n "$dry_run" ] || [ -r "$file" ] || die "$file: cannot be read; expected an event"
     outcome=$(lambda invoke --function-name "$1" --payload "fileb://$file" --log-type Tail \

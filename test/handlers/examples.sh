@@ -157,7 +157,8 @@ build 'an event that is empty' 1 "*EVENT is empty; expected JSON*" run EVENT=
 build 'a handler that is not there' 1 '*HANDLER=none.c: no such file*' run HANDLER=none.c
 build 'deploy of a handler that is not named' 1 \
     '*HANDLER is missing; expected HANDLER=hello.c, or HANDLER=bootstrap.c*' deploy FUNCTION=none DRY_RUN=1
-build 'deploy says what it takes for which architecture' 0 '# deploys bootstrap.c for arm64:*' \
+build 'deploy says what it takes for which architecture' 0 "# deploys bootstrap.c for arm64:
+make 'HANDLER=bootstrap.c' 'ARCH=arm64' zip*" \
     -s deploy HANDLER=bootstrap.c ARCH=arm64 FUNCTION=none DRY_RUN=1
 build 'deploy of an executable that is given' 0 '# deploys its/own for *' \
     -s deploy BOOTSTRAP=its/own FUNCTION=none DRY_RUN=1
