@@ -155,7 +155,7 @@ invoke:
 	@sh test/deploy/deploy.sh invoke "$$FUNCTION" "$$EVENT"
 undeploy:
 	@sh test/deploy/deploy.sh undeploy "$$FUNCTION"
-build-BootstrapFunction: bootstrap # what SAM calls with BuildMethod: makefile
+build-%: bootstrap # what SAM calls with BuildMethod: makefile
 	cp bootstrap "$$ARTIFACTS_DIR"
 
 # ---- Tests: what they show, and how to run a single case, is in test/README.md ----
@@ -246,5 +246,5 @@ test-arm64: build/end_to_end
 clean:
 	rm -rf build bootstrap function.zip
 
-.PHONY: all help run trace serve bench zip deploy invoke undeploy build-BootstrapFunction \
+.PHONY: all help run trace serve bench zip deploy invoke undeploy \
 	test test-programs test-deploy test-image test-clients test-arm64 fuzz tiny-fuzz clean always
