@@ -670,8 +670,8 @@ static void run_all(const char *only) {
 }
 
 int main(int count, char **arguments) {
-    if (count < 3) {
-        fprintf(stderr, "end_to_end: expected the paths of bootstrap and of the probe\n");
+    if (count < 3 || count > 4) {
+        fprintf(stderr, "end_to_end: expected bootstrap, the probe, and perhaps a part of a name\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
