@@ -361,7 +361,7 @@ CALLABLE bool stream_begin_http(const struct invocation *, struct text json);
 #ifdef HANDLER /* not inlined, so that a stack protector checks it when it returns */
 __attribute__((noinline)) static struct outcome HANDLER(const struct invocation *);
 #elif __INCLUDE_LEVEL__
-#error "expected #define HANDLER name before #include \"bootstrap.c\""
+#error "expected #define HANDLER name before #include \"bootstrap.c\", in one file of a program"
 #else
 #define HANDLER echo
 static struct outcome echo(const struct invocation *invocation) {
