@@ -35,8 +35,8 @@
  *   7 Behind main     holds what the conversation is understood without, each piece by itself
  *
  * Two kinds of fault are never mixed. What goes wrong in the function is reported to Lambda, and
- * the loop goes on. What goes wrong between this program and Lambda, and neither a resend nor the
- * next event can mend, ends the program with a line on standard error: Lambda starts a fresh one.
+ * the loop goes on. What goes wrong between this program and Lambda, unless a resend or the next
+ * event mends it, ends the program with a line on standard error: Lambda starts a fresh one.
  * Nothing is guessed from a damaged message, and a part of an event is never handed on.
  *
  * Sources: "Using the Lambda runtime API for custom runtimes" and "Building a custom runtime for
@@ -79,7 +79,7 @@ struct text {
     size_t length;
 };
 
-/* The text of a string literal. The "" makes all else an error, for which there is text_of(). */
+/* The text of a string literal. The "" makes anything else an error: use text_of(). */
 #define S(literal) ((struct text){"" literal, sizeof("" literal) - 1})
 #define ABSENT ((struct text){NULL, 0})
 
@@ -543,7 +543,7 @@ static struct text receive_head(struct api_connection *c, size_t most) {
 static void receive_body(struct api_connection *c, uint64_t n, struct text *body) {
     if (body->length == 0) /* it stays where it has arrived; what comes later is moved up to it */
         body->data = c->kept = c->unread;
-    /* Behind it there must be room for a trailer section, or for a size line, one at a time. */
+    /* Behind it there must be room for a size line or a trailer section. */
     if (n > EVENT_MAX - body->length || n + TRAILER_MAX > (size_t)(c->limit - c->kept))
         note_failure(c, BODY_TOO_LARGE);
     while (!c->wrong) {
@@ -569,8 +569,9 @@ static void receive_body(struct api_connection *c, uint64_t n, struct text *body
  * compression, and the Expect field, which would only cost a round trip. What RFC 9112 calls
  * invalid is refused, since a wrong guess about where one body ends would be a wrong event.
  *
- * A parser here is a function of a text, and receives nothing. It returns NULL, or what is wrong.
- * A message of the server is called a reply: a response, in Lambda, is what a function gives. */
+ * A parser here takes a text, and receives nothing. It returns what is wrong, or NULL, which
+ * note_failure ignores. A message of the server is called a reply: a response, in Lambda, is what
+ * a function gives. */
 
 struct api_reply {
     int status;
@@ -774,7 +775,7 @@ static void read_reply(struct api_connection *c, struct api_reply *reply) {
     } while (!c->wrong && reply->status < 200);
     read_body(c, reply);
     if (c->wrong == CONNECTION_LOST && reply->status > 200) {
-        c->wrong = NULL; /* the status says all; only an event must be whole */
+        c->wrong = NULL; /* the status is enough; only an event must be whole */
         reply->connection = S("close");
         reply->body = ABSENT;
     }
@@ -788,10 +789,9 @@ static void read_reply(struct api_connection *c, struct api_reply *reply) {
  *   next       Ask again when the connection has ended before the whole reply: Lambda then serves
  *              the same event once more. Never while the connection stands: the event would go to
  *              the call that was given up.
- *   response,  Resend once if no reply came and the kernel had accepted either the whole request or
- *   error      not even its whole head. Accepted does not mean delivered: if the resend gets a 403,
- *              the first copy had arrived; if only a part of it had, `next` is answered 403, too.
- *              Never after only a part of the body: Lambda then refuses a resend, and `next`.
+ *   response,  Resend once if no reply came, unless the head went out and the body not whole: then
+ *   error      Lambda refuses a resend, and `next`. What went out need not have arrived: if the
+ *              resend gets a 403, the first copy had; if only a part had, so does `next`.
  *
  * An invocation is complete only when `next` is called again. */
 
@@ -891,7 +891,7 @@ static void exchange_once(struct api_connection *c, struct text head, struct tex
     if (sent < TEXTS_MAX)
         shutdown(c->socket, SHUT_WR);
     read_reply(c, reply);
-    if (c->wrong == CONNECTION_LOST && sent == 1) /* the head went out, the body did not */
+    if (c->wrong == CONNECTION_LOST && sent == 1) /* the head, but not the whole body */
         c->wrong = BODY_CUT_OFF;
     if (c->wrong || sent < TEXTS_MAX || c->unread != c->end || !is_persistent(reply))
         hang_up(c);
@@ -918,8 +918,8 @@ static void exchange(struct runtime *runtime, struct text body, int attempts,
     }
 }
 
-/* Of a GET 200 is expected, or 204 from emulators that do not let us wait: asking again after
- * another status would be a loop that never heals. Of a POST 202 is expected, any 2xx will do.
+/* A GET expects 200, or 204 from emulators that do not let us wait: asking again after another
+ * status would be a loop that never heals. A POST expects 202, and any 2xx will do.
  * After another status below 500 the environment is sound and the next event can come. Above all
  * nothing goes to /error after a 413, whose caller has an error already: Lambda answers 403. */
 static void check_reply(struct runtime *runtime, const char *operation, bool is_get,
@@ -954,7 +954,7 @@ static void call_get(struct runtime *runtime, const char *operation, const char 
 }
 
 /* GET /runtime/invocation/next: waits for an event, and makes its context from the reply's fields.
- * False when it is an event of more than EVENT_MAX, of which there is only the context. */
+ * False if the event is larger than EVENT_MAX: there is only its context. */
 static bool next_invocation(struct runtime *runtime, struct api_reply *reply) {
     struct invocation *invocation = &reply->invocation;
     call_get(runtime, "next invocation", ROUTE_NEXT, reply);
@@ -1002,7 +1002,7 @@ static void invocation_error(const struct invocation *invocation, const struct o
     call_post(invocation->runtime, "invocation error", error_json(error, ERROR_JSON_MAX));
 }
 
-/* POST /runtime/init/error, or the same of a restore: the caller gets it, and we have to exit. */
+/* POST /runtime/init/error or /runtime/restore/error: the caller gets it, and we have to exit. */
 static _Noreturn void initialization_error(struct runtime *runtime, const char *route,
                                            const struct outcome *error) {
     log_failure(NULL, error);
