@@ -105,19 +105,8 @@ struct samples {
     bool next_process;
 };
 
-/* What is measured of a program, in an order in which the times of a case come first. */
-enum series {
-    WALL,
-    PROCESSOR,
-    WAITING,
-    TIMES,
-    RESPONSE = TIMES,
-    FAULTS,
-    MEMORY,
-    PACKAGE,
-    MAPPED,
-    SERIES
-};
+/* What is measured of a program. The times of a case come first: they are RESPONSE in number. */
+enum series { WALL, PROCESSOR, WAITING, RESPONSE, FAULTS, MEMORY, PACKAGE, MAPPED, SERIES };
 
 /* Their names, behind that of the case for its times, and their units. */
 static const char *const series_names[SERIES][2] = {
@@ -723,7 +712,7 @@ static void put_result(const struct program *p, const char *group, const char *i
 static void put_results(const char *group, const char *item, enum series first, enum series end) {
     char name[64];
     for (enum series series = first; series < end; series++) {
-        snprintf(name, sizeof name, "%s%s", series < TIMES ? item : "", series_names[series][0]);
+        snprintf(name, sizeof name, "%s%s", series < RESPONSE ? item : "", series_names[series][0]);
         for (size_t i = 0; i < program_count; i++)
             put_result(&programs[i], group, name, series_names[series][1],
                        &programs[i].samples[series]);
@@ -866,7 +855,7 @@ static void measure_processes(unsigned invocations) {
                 attempt(turn[i], invoke_block);
     }
     for (size_t i = 0; i < program_count; i++) {
-        for (struct samples *s = programs[i].samples; s < programs[i].samples + TIMES; s++)
+        for (struct samples *s = programs[i].samples; s < programs[i].samples + RESPONSE; s++)
             s->next_process = true;
         stop(&programs[i]);
     }
@@ -878,7 +867,7 @@ static void measure_warm_case(const struct event_case *c, bool chunked) {
     begin_case(event.label);
     for (unsigned i = 0; i < (options.quick ? QUICK_PROCESSES : PROCESSES) && !interrupted; i++)
         measure_processes(part < 2 * BLOCK ? 2 * BLOCK : part);
-    put_results(chunked ? "warm chunked" : "warm Content-Length", c->name, WALL, TIMES);
+    put_results(chunked ? "warm chunked" : "warm Content-Length", c->name, WALL, RESPONSE);
 }
 
 /* ---- Nothing but a conversation ----------------------------------------------------------- */
