@@ -881,6 +881,7 @@ static const struct command {
     {"run", "probe", "run", NULL, 0, "{\"text\":\"Hello\"}", ""},
     {"run @FILE", "probe", "run", "@event", 0, "\"from a file\"\n", ""},
     {"run -", "probe", "run", "-", 0, "\"from a file\"\n", ""},
+    {"run @FILE, empty", "probe", "run", "@/dev/null", 0, "{}", "the event is empty, of which"},
     {"run without the file", "probe", "run", "@/nowhere", 1, "", "event file /nowhere: No such"},
     {"run without JSON", "probe", "run", "[1", 0, "[1",
      "local_lambda: the event is no JSON, and the function gets it all the same; Lambda would "

@@ -1687,6 +1687,8 @@ int main(int count, char **arguments) {
     else {
         read_event(&event, given[0] == '\0' ? "{\"text\":\"Hello\"}" : given);
         const char *wrong = wrong_in_event(&event);
+        if (event.length == 0)
+            say("the event is empty, of which Lambda makes {}");
         if (wrong != NULL) /* and what the function makes of it may be what is to be seen */
             say("the event is no JSON, and the function gets it all the same; Lambda would refuse "
                 "it with 400 InvalidRequestContentException: %s",
