@@ -207,16 +207,18 @@ static void append_texts(struct buffer *to, const struct text texts[TEXTS_MAX]) 
         append_text(to, texts[i]);
 }
 
-/* The digits of a number in decimal, 20 at most, in front of `end`. */
-static char *put_digits(char *end, uint64_t number) {
+static const char digits_in_hex[] = "0123456789abcdef";
+
+/* Puts the digits of a number in base 10 or 16, 20 at most, in front of `end`. */
+static char *put_digits(char *end, uint64_t number, unsigned base) {
     do
-        *--end = (char)('0' + number % 10);
-    while (number /= 10);
+        *--end = digits_in_hex[number % base];
+    while (number /= base);
     return end;
 }
 
 static void append_number(struct buffer *to, uint64_t number) {
-    char storage[20], *end = storage + sizeof storage, *begin = put_digits(end, number);
+    char storage[20], *end = storage + sizeof storage, *begin = put_digits(end, number, 10);
     append_text(to, (struct text){begin, (size_t)(end - begin)});
 }
 
@@ -927,7 +929,7 @@ static void check_reply(struct runtime *runtime, const char *operation, bool is_
     const char *wrong = runtime->connection.wrong;
     int status = reply->status;
     char detail[] = "status 000";
-    put_digits(detail + sizeof detail - 1, (uint64_t)status);
+    put_digits(detail + sizeof detail - 1, (uint64_t)status, 10);
     if (wrong && wrong != BODY_TOO_LARGE)
         exit_fault(operation, wrong, ABSENT, "expected a reply as in RFC 9112");
     if (status >= 500)
@@ -1222,8 +1224,6 @@ static uint64_t remaining_ms(const struct invocation *invocation) {
 
 /* ---- Text as JSON. ---- */
 
-static const char digits_in_hex[] = "0123456789abcdef";
-
 /* The length of the UTF-8 sequence (RFC 3629 §4) that begins the text, which is not empty; or 0. */
 static size_t utf8_sequence(struct text text) {
     const unsigned char *at = (const unsigned char *)text.data;
@@ -1352,7 +1352,7 @@ static void append_timestamp(struct buffer *to, uint64_t ms) {
                               ms / 60000 % 60, ms / 1000 % 60, ms % 1000};
     static const char ends[] = {4, 7, 10, 13, 16, 19, 23};
     for (size_t i = 0; i < sizeof ends; i++)
-        put_digits(stamp + ends[i], parts[i]);
+        put_digits(stamp + ends[i], parts[i], 10);
     append_string(to, stamp);
 }
 
@@ -1699,18 +1699,10 @@ static bool send_chunk(struct runtime *runtime, struct text size_line, struct te
     return stream_state == STREAM_OPEN;
 }
 
-static void append_hex(struct buffer *to, uint64_t number) {
-    if (number >= 16)
-        append_hex(to, number / 16);
-    append_text(to, (struct text){&digits_in_hex[number % 16], 1});
-}
-
 static bool send_data(struct runtime *runtime, struct text data, struct text more) {
-    char storage[18];
-    struct buffer size = {storage, 0, sizeof storage, false};
-    append_hex(&size, data.length + more.length);
-    append_string(&size, "\r\n");
-    return send_chunk(runtime, text_in(&size), data, more);
+    char line[] = "0000000000000000\r\n", *end = line + sizeof line - 1;
+    char *begin = put_digits(end - 2, data.length + more.length, 16);
+    return send_chunk(runtime, (struct text){begin, (size_t)(end - begin)}, data, more);
 }
 
 static void append_base64(struct buffer *to, struct text text) {
