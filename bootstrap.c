@@ -1384,10 +1384,8 @@ static void append_json_entry(struct buffer *to, enum log_level level,
 }
 
 static void append_word(struct buffer *to, struct text word, const char *end) {
-    if (word.length == 0)
-        return;
-    append_text(to, word);
-    append_string(to, end);
+    if (word.length)
+        append_texts(to, TEXTS(word, text_of(end)));
 }
 
 /* One line is one entry, so a line end within it becomes CR, which CloudWatch shows as one. */
