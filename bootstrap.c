@@ -722,9 +722,8 @@ static const char *parse_chunk_size(struct text line, uint64_t *size) {
 static void read_chunked_body(struct api_connection *c, struct text *body) {
     static const char too_long[] = "a chunk that is longer than its size";
     struct api_reply trailer = {0};
-    uint64_t size;
-    do {
-        size = 0;
+    for (;;) {
+        uint64_t size = 0;
         struct text line = receive_line(c, SIZE_LINE_MAX, "a chunk-size line of more than 64 KiB");
         note_failure(c, parse_chunk_size(line, &size));
         if (size == 0) /* the last chunk, or a failure */
@@ -732,7 +731,7 @@ static void read_chunked_body(struct api_connection *c, struct text *body) {
         receive_body(c, size, body);
         if (!equal(receive_line(c, 2, too_long), S("\r")))
             note_failure(c, too_long);
-    } while (!c->wrong);
+    }
     note_failure(c, parse_field_lines(receive_head(c, TRAILER_MAX), &trailer));
 }
 
