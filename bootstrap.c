@@ -475,7 +475,7 @@ static size_t send_texts(int descriptor, const struct text texts[TEXTS_MAX]) {
         rest[i] = (struct iovec){(char *)(uintptr_t)texts[i].data, texts[i].length};
     for (size_t i = 0; i < TEXTS_MAX;) {
         ssize_t n = rest[i].iov_len ? writev(descriptor, rest + i, (int)(TEXTS_MAX - i)) : 0;
-        if (n < 0 ? errno != EINTR : n == 0 && rest[i].iov_len)
+        if (n < 0 && errno != EINTR)
             return i;
         while (i < TEXTS_MAX && n >= (ssize_t)rest[i].iov_len)
             n -= (ssize_t)rest[i++].iov_len;
