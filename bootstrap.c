@@ -416,9 +416,8 @@ struct api_connection {
     char *touched; /* the highest end since memory was last given back */
 };
 
-/* Section 7 has these two: one forgets what was received, the other makes a TCP socket. */
+/* Section 7 has this: it forgets what was received. */
 static void rewind_memory(struct api_connection *c);
-static int new_socket(void);
 
 static void use_memory(struct api_connection *c, char *memory, size_t size) {
     c->socket = -1;
@@ -441,6 +440,16 @@ static void hang_up(struct api_connection *c) {
     if (c->socket >= 0)
         close(c->socket);
     c->socket = -1;
+}
+
+/* Where standard streams are closed, a socket would get the number of one, and what anybody prints
+ * would end up in the conversation. So sockets 0 to 2 are left open, unconnected, in their place. */
+static int new_socket(void) {
+    int number;
+    do
+        number = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    while (number >= 0 && number <= STDERR_FILENO);
+    return number;
 }
 
 /* Emulators start server and runtime at the same time, so a refusal is tried again for a second; a
@@ -1144,16 +1153,6 @@ static const char *parse_address(struct text setting, struct runtime *runtime) {
         return "expected host:port, the host as an IPv4 number or localhost, "
                "the port from 1 to 65535, such as 127.0.0.1:9001";
     return NULL;
-}
-
-/* Where standard streams are closed, a socket would get the number of one, and what anybody prints
- * would end up in the conversation. So sockets 0 to 2 are left open, unconnected, in their place. */
-static int new_socket(void) {
-    int number;
-    do
-        number = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    while (number >= 0 && number <= STDERR_FILENO);
-    return number;
 }
 
 /* ---- Memory. ---- */
