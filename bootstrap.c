@@ -296,6 +296,8 @@ static struct outcome INITIALIZE(void);
  * Lambda bills the time, and the caller may wait for it. */
 #ifdef AFTER_RESPONSE
 static void AFTER_RESPONSE(const struct invocation *);
+#else
+#define AFTER_RESPONSE(invocation) (void)(invocation)
 #endif
 
 /* With SnapStart: runs after each restore of the snapshot that was taken after INITIALIZE, to open
@@ -1084,9 +1086,7 @@ static void process_event(struct runtime *runtime) {
     runtime->answer(&next.invocation, &outcome);
     limit_refusals(&next.invocation);
     runtime->worker->answered = true;
-#ifdef AFTER_RESPONSE
     AFTER_RESPONSE(&next.invocation);
-#endif
     clean_up(runtime);
 }
 
