@@ -930,11 +930,10 @@ static void exchange(struct runtime *runtime, struct text body, int attempts,
     }
 }
 
-/* A GET expects 200, or 204 from emulators that do not let us wait: asking again after another
- * status would be a loop that never heals. A POST expects 202, and any 2xx will do.
- * After another status below 500 the environment is sound and the next event can come. Above all
- * nothing goes to /error after a 413, whose caller has an error already: Lambda answers 403. */
-static void check_reply(struct runtime *runtime, const char *operation, bool is_get,
+/* A GET expects 200, or 204 from emulators that do not wait; after any other status we would ask
+ * for ever. A POST expects 202, and any 2xx will do; after another status below 500 the next event
+ * can come. Nothing goes to /error after a 413: its caller has an error, and Lambda answers 403. */
+static void check_reply(struct runtime *runtime, const char *operation, int expected,
                         const struct api_reply *reply) {
     const char *wrong = runtime->connection.wrong;
     int status = reply->status;
@@ -944,7 +943,7 @@ static void check_reply(struct runtime *runtime, const char *operation, bool is_
         exit_fault(operation, wrong, ABSENT, "expected a reply as in RFC 9112");
     if (status >= 500)
         exit_fault(operation, detail, reply->body, "Lambda cannot go on from here");
-    if (is_get && status != 200 && status != 204)
+    if (expected == 200 && status != 200 && status != 204)
         exit_fault(operation, detail, reply->body, "expected 200");
     runtime->refused = status >= 300 && !(status == 403 && reply->after_resend);
     if (runtime->refused)
@@ -957,7 +956,7 @@ static void call_get(struct runtime *runtime, const char *operation, const char 
     for (int pause = 1;; pause = pause < PAUSE_MAX_MS ? 2 * pause : 1000) {
         begin_request(runtime, "GET ", route, ABSENT, "");
         exchange(runtime, ABSENT, NEXT_ATTEMPTS_MAX, reply);
-        check_reply(runtime, operation, true, reply);
+        check_reply(runtime, operation, 200, reply);
         if (reply->status != 204)
             return;
         pause_ms(pause);
@@ -992,7 +991,7 @@ static void call_post(struct runtime *runtime, const char *operation, struct tex
     append_number(&runtime->head, body.length);
     append_string(&runtime->head, "\r\n");
     exchange(runtime, body, POST_ATTEMPTS_MAX, &reply);
-    check_reply(runtime, operation, false, &reply);
+    check_reply(runtime, operation, 202, &reply);
 }
 
 static void begin_answer(const struct invocation *invocation, const char *action) {
@@ -1748,7 +1747,7 @@ static void finish_stream(const struct invocation *invocation, const struct outc
     }
     if (c->wrong == CONNECTION_LOST)
         c->wrong = BODY_CUT_OFF;
-    check_reply(runtime, "streamed response", false, &reply);
+    check_reply(runtime, "streamed response", 202, &reply);
 }
 
 static bool stream_begin(const struct invocation *invocation, struct text content_type) {
