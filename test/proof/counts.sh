@@ -85,7 +85,7 @@ hold "$(wc -c <build/echo)" 20480 0 'bytes of the executable'
 hold "$(wc -c <"$work/function.zip")" 12300 0 'bytes of the zip'
 hold "$(wc -c <build/arm64/echo)" 24960 3 'bytes of the executable for arm64'
 
-hold "$(wc -l <bootstrap.c)" 1823 0 'lines of bootstrap.c'
+hold "$(wc -l <bootstrap.c)" 1811 0 'lines of bootstrap.c'
 hold "$(awk '
     { sub(/\/\*.*\*\//, "") }
     inside { if (!sub(/.*\*\//, "")) next; inside = 0 }
