@@ -32,7 +32,7 @@
  *   4 HTTP            parses a reply, and finds where it ends
  *   5 Runtime API     has a function for each call, and decides what may be sent again
  *   6 Lifecycle       leads through all of it, and ends in main. A first reading ends there.
- *   7 Behind main     holds what the conversation is understood without, each piece by itself
+ *   7 Behind main     holds what you can leave out at first; each piece stands by itself
  *
  * Two kinds of fault are never mixed. What goes wrong in the function is reported to Lambda, and
  * the loop goes on. What goes wrong between this program and Lambda, unless a resend or the next
@@ -70,9 +70,9 @@
 
 /* ==== 1 Text =================================================================================
  *
- * A text is a pointer and a length, and owns nothing: what it points to is said where it comes
- * from. There is no NUL at its end, so nothing received can forge one. Absent is a NULL pointer;
- * empty is a length of 0. Parsers return false and never end the program. */
+ * A text is a pointer and a length, and owns nothing: whose memory it is, and for how long, is said
+ * where it comes from. No NUL ends it, so a received NUL cannot end it early. Absent is a NULL
+ * pointer; empty is a length of 0. Parsers return false and never end the program. */
 
 struct text {
     const char *data;
@@ -336,7 +336,7 @@ CALLABLE void append_json_text(struct buffer *, struct text);
 CALLABLE void append_json_string(struct buffer *, struct text);
 
 /* An entry in the log of the function, with level, request id and text, as text or JSON as the
- * function is configured: one line, written at once, cut at 60 KB. It needs as much stack. The
+ * function is configured: one line, written at once, cut at 60 KB and built on the stack. The
  * invocation is NULL in INITIALIZE. Levels below AWS_LAMBDA_LOG_LEVEL are not written. Source:
  * "Configuring JSON and plain text log formats". */
 enum log_level { LEVEL_TRACE, LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARN, LEVEL_ERROR, LEVEL_FATAL };
@@ -352,7 +352,7 @@ CALLABLE void log_line(enum log_level, const struct invocation *, struct text);
  * stream_write() goes out at once in one system call; the stream ends when the handler returns.
  * After success() its text is the last piece. A failure() before the first byte is an ordinary
  * invocation error; after it, the caller has the beginning, and Lambda gets the error in the
- * trailers. Return when one is false: nothing more can be sent, or there is no stream. Source:
+ * trailers. Return when either is false: nothing more can be sent, or there is no stream. Source:
  * "Implementing response streaming in a custom runtime". */
 CALLABLE bool stream_begin(const struct invocation *, struct text content_type);
 CALLABLE bool stream_write(const struct invocation *, struct text bytes);
@@ -362,7 +362,7 @@ CALLABLE bool stream_write(const struct invocation *, struct text bytes);
  * at once. False also if it is larger than 16 KB, or has a NUL in it, which would end it early. */
 CALLABLE bool stream_begin_http(const struct invocation *, struct text json);
 
-#ifdef HANDLER /* not inlined, so that a stack protector checks it when it returns */
+#ifdef HANDLER /* not inlined: main never returns, and a stack protector checks a return */
 __attribute__((noinline)) static struct outcome HANDLER(const struct invocation *);
 #elif __INCLUDE_LEVEL__
 #error "expected #define HANDLER name before #include \"bootstrap.c\", in one file of a program"
@@ -390,10 +390,10 @@ static struct outcome echo(const struct invocation *invocation) {
 
 enum {
     HEAD_MAX = 64 * 1024,              /* of a reply; Lambda's are about 600 bytes, 4 KB at most */
-    SIZE_LINE_MAX = HEAD_MAX,          /* of a chunk */
+    SIZE_LINE_MAX = HEAD_MAX,          /* a chunk-size line */
     TRAILER_MAX = HEAD_MAX,            /* a trailer section */
     EVENT_MAX = 32 * 1024 * 1024,      /* Lambda's quota is 6 MB; the rest is for emulators */
-    REPLY_BODY_MAX = HEAD_MAX,         /* of the reply to our answer, which is a line of JSON */
+    REPLY_BODY_MAX = HEAD_MAX,         /* room for the reply to our answer, a line of JSON */
     REQUEST_HEAD_MAX = 4096,           /* section 5 asserts its parts */
     ENVIRONMENT_MAX = 6 * 1024 * 1024, /* Linux takes no larger one for a process */
     PAGE_MAX = 64 * 1024,              /* the largest of Linux */
@@ -427,7 +427,7 @@ static void use_memory(struct api_connection *c, char *memory, size_t size) {
     c->limit = memory + size;
 }
 
-/* Moves on behind `length` bytes, to the next multiple of `alignment`, a power of 2. */
+/* Moves `kept` by `length` bytes and on to a multiple of `alignment`; the unread are forgotten. */
 static void keep_bytes(struct api_connection *c, size_t length, size_t alignment) {
     c->kept += length;
     c->kept += -(uintptr_t)c->kept % alignment;
@@ -454,8 +454,8 @@ static int new_socket(void) {
     return number;
 }
 
-/* Emulators start server and runtime at the same time, so a refusal is tried again for a second; a
- * signal in the middle likewise. On false errno tells the last reason. */
+/* Emulators start server and runtime at the same time, so a refusal is tried again for a second.
+ * So is a connect that a signal interrupts. On false errno tells the last reason. */
 static bool connect_to_api(struct api_connection *c) {
     for (int pause = 1;; pause *= 2) {
         c->socket = new_socket();
@@ -471,7 +471,7 @@ static bool connect_to_api(struct api_connection *c) {
     }
 }
 
-/* Between two messages we expect nothing: what is readable is the peer's end, or stray bytes. */
+/* Between two messages we expect nothing: what is readable is a close, or stray bytes. */
 static bool is_stale(const struct api_connection *c) {
     char byte;
     ssize_t n = recv(c->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -484,7 +484,7 @@ static size_t send_texts(int descriptor, const struct text texts[TEXTS_MAX]) {
     struct iovec rest[TEXTS_MAX];
     for (size_t i = 0; i < TEXTS_MAX; i++)
         rest[i] = (struct iovec){(char *)(uintptr_t)texts[i].data, texts[i].length};
-    for (size_t i = 0; i < TEXTS_MAX;) {
+    for (size_t i = 0; i < TEXTS_MAX;) { /* rest[i] is the first that has not gone out whole */
         ssize_t n = rest[i].iov_len ? writev(descriptor, rest + i, (int)(TEXTS_MAX - i)) : 0;
         if (n < 0 && errno != EINTR)
             return i;
@@ -661,7 +661,7 @@ static const char *parse_status_line(struct text line, struct api_reply *reply) 
     return NULL;
 }
 
-/* RFC 9112 §5. A name is a token (RFC 9110 §5.6.2), without a blank, as in obsolete folding. */
+/* RFC 9112 §5. A name is a token (RFC 9110 §5.6.2), so a line that begins with a blank fails. */
 static const char *parse_field_line(struct text line, struct api_reply *reply) {
     struct text name, *known = cut_known_field(&line, reply);
     if (has_control_character(line))
@@ -715,7 +715,7 @@ static bool is_persistent(const struct api_reply *reply) {
            (!reply->http_1_0 || has_token(reply->connection, S("keep-alive")));
 }
 
-/* RFC 9112 §7.1: a size in hex, perhaps with extensions, which nobody uses; CR before the LF. */
+/* RFC 9112 §7.1: a size in hex; extensions are skipped. Unlike in a head, the CR must be there. */
 static const char *parse_chunk_size(struct text line, uint64_t *size) {
     struct text digits;
     if (line.length == 0 || line.data[line.length - 1] != '\r')
@@ -796,7 +796,7 @@ static void read_reply(struct api_connection *c, struct api_reply *reply) {
 /* ==== 5 Runtime API ==========================================================================
  *
  * The calls of the page, one function for each, in the order of an invocation. What may be sent
- * again follows from Lambda's state machine:
+ * again follows from Lambda's state machine, which is in the source of AWS's emulator:
  *
  *   next       Ask again when the connection has ended before the whole reply: Lambda then serves
  *              the same event once more. Never while the connection stands: the event would go to
@@ -849,7 +849,7 @@ struct runtime {
     bool refused;          /* Lambda did not take the answer to this event */
     size_t workers;        /* how many there are */
     struct worker *worker; /* this one; shared with its parent if there are several */
-    /* How the outcome goes out: send_outcome, or finish_stream once a stream has begun. */
+    /* send_outcome, or finish_stream once a stream has begun: only then is that linked in. */
     void (*answer)(const struct invocation *, const struct outcome *);
 };
 
@@ -862,8 +862,8 @@ static _Noreturn void exit_fault(const char *operation, const char *detail, stru
                                  const char *advice);
 static void log_failure(const struct invocation *, const struct outcome *);
 static const struct invocation *current_invocation; /* for messages; NULL if there is none */
-static void append_error_type(struct buffer *, const struct outcome *);
-static struct text error_json(const struct outcome *, size_t most);
+static void append_error_type(struct buffer *, const struct outcome *); /* as a field line */
+static struct text error_json(const struct outcome *, size_t most);     /* bytes; static memory */
 
 /* A field with an empty value is left out. */
 static void append_field(struct buffer *head, const char *name, struct text value) {
@@ -884,7 +884,7 @@ static void begin_request(struct runtime *runtime, const char *method, const cha
 
 static void end_request_head(struct runtime *runtime) {
     append_string(&runtime->head, "\r\n");
-    keep_bytes(&runtime->connection, runtime->head.length, 64); /* the start of a cache line */
+    keep_bytes(&runtime->connection, runtime->head.length, 64); /* a cache line: only faster */
 }
 
 static void require_connection(struct runtime *runtime) {
@@ -895,7 +895,7 @@ static void require_connection(struct runtime *runtime) {
 }
 
 /* One request and its reply, which is read even if the request did not go out whole: a server may
- * refuse a large body early. Then sending is shut down, so that it does not wait for the rest. */
+ * refuse a large body early. Then we shut down sending, so that it need not wait for the rest. */
 static void exchange_once(struct api_connection *c, struct text head, struct text body,
                           struct api_reply *reply) {
     size_t sent = send_texts(c->socket, TEXTS(head, body));
@@ -939,7 +939,7 @@ static void check_reply(struct runtime *runtime, const char *operation, int expe
     int status = reply->status;
     char detail[] = "status 000";
     put_digits(detail + sizeof detail - 1, (uint64_t)status, 10);
-    if (wrong && wrong != BODY_TOO_LARGE)
+    if (wrong && wrong != BODY_TOO_LARGE) /* next_invocation asks for that */
         exit_fault(operation, wrong, ABSENT, "expected a reply as in RFC 9112");
     if (status >= 500)
         exit_fault(operation, detail, reply->body, "Lambda cannot go on from here");
@@ -1038,13 +1038,13 @@ static void send_outcome(const struct invocation *invocation, const struct outco
  * the function; then, for ever, get an event, propagate the tracing header, create a context
  * object, invoke the handler, handle the response or errors, clean up. Section 7 has these: */
 static void set_signals(void);
-static void reserve_trace_variable(struct api_connection *c);
+static void reserve_trace_variable(struct api_connection *c); /* copies environ into its memory */
 static void retrieve_log_settings(void);
-static const char *parse_address(struct text setting, struct runtime *runtime);
-static void start_workers(struct runtime *runtime);
-static void restore_function(struct runtime *runtime);
+static const char *parse_address(struct text setting, struct runtime *runtime); /* NULL: valid */
+static void start_workers(struct runtime *runtime);    /* several on Managed Instances only */
+static void restore_function(struct runtime *runtime); /* SnapStart */
 static void propagate_tracing_header(const struct runtime *runtime, struct text trace_id);
-static void limit_refusals(const struct invocation *invocation);
+static void limit_refusals(const struct invocation *invocation); /* ends a loop that never heals */
 
 static void retrieve_settings(struct runtime *runtime) {
     struct text setting = environment_variable("AWS_LAMBDA_RUNTIME_API");
@@ -1154,7 +1154,7 @@ static const char *parse_address(struct text setting, struct runtime *runtime) {
     return NULL;
 }
 
-/* ---- Memory. ---- */
+/* ---- Memory of one invocation: how it is handed out, and given back by clean_up. ---- */
 
 _Static_assert(ENVIRONMENT_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX + EVENT_MAX +
                        TRAILER_MAX + ALLOCATE_MAX + REQUEST_HEAD_MAX + HEAD_MAX + SIZE_LINE_MAX +
@@ -1183,7 +1183,7 @@ static void *allocate(const struct invocation *invocation, size_t size) {
         return NULL;
     keep_bytes(c, 0, sizeof(max_align_t));
     char *data = c->kept;
-    keep_bytes(c, size + (size == 0), sizeof(max_align_t));
+    keep_bytes(c, size + (size == 0), sizeof(max_align_t)); /* each has an address of its own */
     runtime->allocated += (size_t)(c->kept - data);
     return data;
 }
@@ -1282,7 +1282,7 @@ static void append_json_text_before(struct buffer *to, struct text text, size_t 
     to->length += part.length;
 }
 
-/* ---- The text of an error. ---- */
+/* ---- The text of an error, for /error, for the trailers of a stream, and for the log. ---- */
 
 static struct text error_type(const struct outcome *error) {
     struct text unknown = S("Runtime.UnknownReason");
@@ -1313,7 +1313,7 @@ static struct text error_json(const struct outcome *error, size_t most) {
 /* ---- The log: one line, one write, so that lines of several processes do not mix, and nothing
  * stays in a buffer when Lambda freezes the environment. ---- */
 
-/* Of Managed Instances Lambda reads the log through 64 KiB, and stops at a line beyond that. */
+/* On Managed Instances Lambda stops reading the log at a line of more than 64 KiB. */
 enum { LOG_LINE_MAX = 60 * 1024 };
 _Static_assert(4 * 6 * REQUEST_ID_MAX + 6 * ERROR_TYPE_MAX + 1024 <= LOG_LINE_MAX,
                "a log line has room for the fields before its text, with every byte escaped");
@@ -1422,7 +1422,7 @@ static void log_failure(const struct invocation *invocation, const struct outcom
     log_entry(LEVEL_ERROR, invocation, error_type(error), error->error_message);
 }
 
-/* ---- The runtime's own messages. ---- */
+/* ---- The runtime's own messages; section 5 says what each part of one is. ---- */
 
 enum { FOUND_MAX = 160 }; /* what a message shows of received text */
 /* Why a system call failed, for the reasons to be expected here; strerror has more, in 1.8 KB. */
@@ -1488,7 +1488,7 @@ static void reserve_trace_variable(struct api_connection *c) {
     slots[used++] = NULL;
     environ = slots;
     keep_bytes(c, used * sizeof *slots, 64);
-    c->memory = c->touched = c->kept;
+    c->memory = c->touched = c->kept; /* where every invocation begins from now on */
 }
 
 /* Sets the variable for the handler, or unsets what the last invocation left: without a name it is
@@ -1502,7 +1502,7 @@ static void propagate_tracing_header(const struct runtime *runtime, struct text 
     append_text(&variable, (struct text){"", 1}); /* the NUL of "" */
 }
 
-/* ---- SnapStart. ---- */
+/* ---- SnapStart: initialize_function comes here when Lambda wants a snapshot. ---- */
 
 /* GET /runtime/restore/next waits while the snapshot is taken. After it the connection is dead. */
 static void restore_function(struct runtime *runtime) {
@@ -1550,8 +1550,8 @@ size_t __stdout_write(FILE *file, const unsigned char *bytes, size_t length) {
 }
 #endif
 
-/* ---- Behind a proxy that refuses every answer, Lambda serves the same event for ever. When Lambda
- * itself tries an asynchronous invocation again, the deadline is another. ---- */
+/* ---- Behind a proxy that refuses every answer, Lambda serves the same event for ever: the same id
+ * and deadline. A retry of an asynchronous invocation has the same id and another deadline. ---- */
 
 enum { REFUSALS_MAX = 3 };
 static void limit_refusals(const struct invocation *invocation) {
@@ -1632,7 +1632,7 @@ static struct worker *ended_worker(struct worker *workers, size_t count) {
 }
 
 /* NULL unless threads are linked in. A thread that runs already would be missing in every worker:
- * with one, unshare(2) fails. */
+ * as long as there is one, unshare(CLONE_THREAD) fails. */
 __attribute__((weakref("pthread_create"))) static int can_make_threads(void);
 
 /* Returns at once if there is one worker; else in each of them, and never in their parent. */
@@ -1671,8 +1671,8 @@ _Static_assert((TRAILERS_MAX - ERROR_TYPE_MAX - 128) / 4 * 3 > 6 * ERROR_TYPE_MA
 
 static enum { STREAM_UNSENT, STREAM_OPEN, STREAM_BROKEN } stream_state;
 
-/* Sends one chunk, or what ends the stream, behind the head if that has not gone out yet. Then the
- * connection is made sure of, since a stream cannot be sent again. */
+/* Sends one chunk, or what ends the stream, behind the head if that has not gone out yet. Before a
+ * head the connection is checked, since what follows it cannot be sent again. */
 static bool send_chunk(struct runtime *runtime, struct text size_line, struct text data,
                        struct text more) {
     struct api_connection *c = &runtime->connection;
@@ -1778,7 +1778,7 @@ static bool stream_begin_http(const struct invocation *invocation, struct text j
     if (json.length > PRELUDE_MAX || (json.length && memchr(json.data, '\0', json.length)))
         return false;
     return stream_begin(invocation, S("application/vnd.awslambda.http-integration-response")) &&
-           send_data(invocation->runtime, json, S("\0\0\0\0\0\0\0\0"));
+           send_data(invocation->runtime, json, S("\0\0\0\0\0\0\0\0")); /* end the JSON */
 }
 
 /* ==== Licence: MIT No Attribution ============================================================
