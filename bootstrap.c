@@ -432,6 +432,7 @@ static void keep_bytes(struct api_connection *c, size_t length, size_t alignment
     c->kept += length;
     c->kept += -(uintptr_t)c->kept % alignment;
     c->unread = c->end = c->kept;
+    c->touched = c->end > c->touched ? c->end : c->touched;
 }
 
 static void pause_ms(int ms) {

@@ -476,7 +476,7 @@ static void test_allocating(void) {
         check(allocate(&invocation, sizes[i]) == (fits ? expected : NULL), "allocated", ABSENT);
         expected += fits ? (sizes[i] + UNIT - (sizes[i] > 0)) / UNIT * UNIT : 0;
         check(c->kept == expected && c->unread == expected && c->end == expected &&
-                  runtime.allocated == (size_t)(expected - memory) - UNIT,
+                  c->touched == expected && runtime.allocated == (size_t)(expected - memory) - UNIT,
               "all that was allocated is kept", ABSENT);
     }
     size_t rest = ALL - runtime.allocated;
