@@ -816,7 +816,8 @@ static const struct row rows[] = {
      "{\"FunctionName\":\"function\",\"State\":\"Active\",\"LastUpdateStatus\":"
      "\"Successful\",\"Environment\":{\"Variables\":{\"A\": \"1\", ",
      .call = PUT_CONFIGURATION},
-    {"another cold start", NULL, "sh env", "\nA=1\n" AND "\nCHANGED=é😀\"\n\n", "Init Duration: "},
+    {"another cold start", NULL, "sh echo && env", "\nA=1\n" AND "\nCHANGED=é😀\"\n\n",
+     "Init Duration: "},
     {"variables that are no JSON", NULL, "{\"Environment\":{\"Variables\":{}}", "", NULL,
      PUT_CONFIGURATION, NULL, 400},
     {"which changes nothing", NULL, "", "\"CHANGED\" : ", "x-amzn-RequestId: ", GET_CONFIGURATION},
