@@ -137,7 +137,7 @@ BUILT = all glibc go bash python node
 PIN = taskset -c $$(sed -n 's/^Cpus_allowed_list:.*[^0-9]//p' /proc/self/status)
 REPORT = LC_ALL=C awk -f test/bench/report.awk
 bench: bootstrap build/bench build/floor build/floor+return
-	@trap : INT; $(PIN) build/bench $(BENCHFLAGS) --output build/bench.json build/floor ./bootstrap \
+	@rm -f build/bench.json; trap : INT; $(PIN) build/bench $(BENCHFLAGS) --output build/bench.json build/floor ./bootstrap \
 		build/floor+return $(if $(filter $(BUILT),$(PEERS)),$$(sh test/bench/peers.sh build/peers $(filter $(BUILT),$(PEERS)))) \
 		$(filter-out $(BUILT),$(PEERS)); status=$$?; \
 	[ -s build/bench.json ] && $(REPORT) build/bench.json && \
