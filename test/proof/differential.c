@@ -1,4 +1,4 @@
-/* differential.c - how Node's HTTP client and h11 once read 2,220 replies, valid and slightly wrong;
+/* differential.c - how Node's HTTP client and h11 once read 2,250 replies, valid and slightly wrong;
  * and whether ours reads them as it did then: in two pieces cut at each place, and byte by byte.
  *
  *   differential TABLE          reads the replies of each row
