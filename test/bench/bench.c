@@ -211,7 +211,7 @@ static void set_path(struct program *p, char *text) {
     }
     p->path = realpath(path, NULL);
     if (p->path == NULL || access(p->path, X_OK) < 0)
-        err(1, "'%s': an executable file is expected, or a folder with a bootstrap", path);
+        err(1, "'%s': expected an executable, a folder with bootstrap, or a peer of make", path);
     p->folder = dirname(strdup(p->path));
     p->arguments[0] = p->path;
 }

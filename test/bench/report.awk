@@ -230,8 +230,8 @@ function print_head(name) {
 
 function print_tables(    i) {
     print run["machine"] ", " run["date"] "\n" run["command"] "\n" run["method"]
-    print "95 %: where the median lies, by ranks; of several processes, by those of their medians."
-    print "Compared with the floor: p50; of processor times p10, to which other load adds least."
+    print "95 %: the median's interval within this run, by ranks; warm, that of the processes' medians."
+    print "- floor, x floor: of p50; for processor times of p10, to which other load adds least."
     for (i = 1; i <= programs; i++)
         if (version[i] != "")
             print names[i] ": " version[i]
