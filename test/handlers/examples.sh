@@ -160,6 +160,7 @@ build 'deploy of a handler that is not named' 1 \
 build 'deploy says what it takes for which architecture' 0 "# deploys bootstrap.c for arm64:
 make 'HANDLER=bootstrap.c' 'ARCH=arm64' zip*" \
     -s deploy HANDLER=bootstrap.c ARCH=arm64 FUNCTION=none DRY_RUN=1
+build 'a resource of SAM of any name' 0 '*' -s build-Any ARTIFACTS_DIR="$work/artifact"
 build 'deploy of an executable that is given' 0 '# deploys its/own for *' \
     -s deploy BOOTSTRAP=its/own FUNCTION=none DRY_RUN=1
 echo '#define GREETING "Hello"' >"$work/greet.h"
