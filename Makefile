@@ -131,13 +131,13 @@ build/emulated: bootstrap
 	@chmod 755 $@
 
 # Beside others: make bench PEERS=all, PEERS="bash python" or PEERS="name=path"; build/bench --help. The
-# tables and the picture are made of build/bench.json, which stays. Ctrl-C ends the measuring only.
+# tables and the picture are made of build/bench.json; the last one stays as before.json. Ctrl-C ends the measuring only.
 BUILT = all glibc go bash python node
 # All on the last processor; PIN= leaves that to the scheduler.
 PIN = taskset -c $$(sed -n 's/^Cpus_allowed_list:.*[^0-9]//p' /proc/self/status)
 REPORT = LC_ALL=C awk -f test/bench/report.awk
 bench: bootstrap build/bench build/floor build/floor+return
-	@rm -f build/bench.json; trap : INT; $(PIN) build/bench $(BENCHFLAGS) --output build/bench.json build/floor ./bootstrap \
+	@mv -f build/bench.json build/before.json 2>/dev/null; trap : INT; $(PIN) build/bench $(BENCHFLAGS) --output build/bench.json build/floor ./bootstrap \
 		build/floor+return $(if $(filter $(BUILT),$(PEERS)),$$(sh test/bench/peers.sh build/peers $(filter $(BUILT),$(PEERS)))) \
 		$(filter-out $(BUILT),$(PEERS)); status=$$?; \
 	[ -s build/bench.json ] && $(REPORT) build/bench.json && \
