@@ -81,21 +81,21 @@ hold $(($(least idle_workers 4) - $(least idle_workers 3))) 12 0 \
     'KiB of private memory that a worker adds, waiting'
 
 sh test/deploy/package.sh build/echo "$(uname -m)" "$work/function.zip" >/dev/null
-hold "$(wc -c <build/echo)" 20480 0 'bytes of the executable'
-hold "$(wc -c <"$work/function.zip")" 12300 0 'bytes of the zip'
+hold "$(wc -c <build/echo)" 20208 0 'bytes of the executable'
+hold "$(wc -c <"$work/function.zip")" 12252 0 'bytes of the zip'
 hold "$(wc -c <build/arm64/echo)" 24960 3 'bytes of the executable for arm64'
 
-hold "$(wc -l <bootstrap.c)" 1811 0 'lines of bootstrap.c'
+hold "$(wc -l <bootstrap.c)" 1799 0 'lines of bootstrap.c'
 hold "$(awk '
     { sub(/\/\*.*\*\//, "") }
     inside { if (!sub(/.*\*\//, "")) next; inside = 0 }
     sub(/\/\*.*/, "") { inside = 1 }
-    /[^ ]/' bootstrap.c | wc -l)" 1337 0 'of them neither blank nor all comment'
+    /[^ ]/' bootstrap.c | wc -l)" 1313 0 'of them neither blank nor all comment'
 ctags -x --kinds-c=f --_xformat='%N %n %e' bootstrap.c >"$work/functions"
 awk '{ print $3 - $2 + 1 }' "$work/functions" | sort -n >"$work/lengths"
 functions=$(wc -l <"$work/functions")
-hold "$functions" 121 0 functions
+hold "$functions" 119 0 functions
 hold "$(sed -n "$(((functions + 1) / 2))p" "$work/lengths")" 9 0 'lines of a function, median'
 hold "$(tail -n 1 "$work/lengths")" 27 0 'lines of the longest function'
-hold "$(sed -n 's/^main .* //p' "$work/functions")" 1150 0 'the line at which main ends'
+hold "$(sed -n 's/^main .* //p' "$work/functions")" 1105 0 'the line at which main ends'
 end
