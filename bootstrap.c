@@ -864,7 +864,7 @@ static _Noreturn void exit_fault(const char *operation, const char *detail, stru
 static void log_failure(const struct invocation *, const struct outcome *);
 static const struct invocation *current_invocation; /* for messages; NULL if there is none */
 static void append_error_type(struct buffer *, const struct outcome *); /* as a field line */
-static struct text error_json(const struct outcome *, size_t most);     /* bytes; static memory */
+static struct text error_json(const struct outcome *, size_t most);     /* in static memory */
 
 /* A field with an empty value is left out. */
 static void append_field(struct buffer *head, const char *name, struct text value) {
